@@ -1,0 +1,190 @@
+"""Changes of variables in which the Hessian of the objective is close to the identity.
+
+With the columns centred and scaled, x~ = (x - mean) / scale, the logits are the same for
+
+    W~ = W scale,   b~ = b + W mean,
+
+and in these coordinates the Hessian of the objective is, with p_i = softmax(z_i) and x~_i ending in a 1,
+
+    H = (1/S) sum_i s_i (diag(p_i) - p_i p_i^T) (x) x~_i x~_i^T  +  weight_decay diag(1/scale^2 on W~, 0 on b~).
+
+A preconditioner factors H or its diagonal at one point, H ~ L L^T, and offers v = L^T (W~, b~): a step -grad_v f in v
+is a Newton step in (W, b), and half the squared length of grad_v f, half the squared Newton decrement, estimates how
+far f is above its minimum (S. Boyd and L. Vandenberghe, 2004, Convex Optimization, section 9.5.1).
+
+Three or more logits are redundant: adding one vector to all rows of (W, b) changes no probability. Weight decay makes
+the rows sum to zero at the minimum, so every step taken here does: the mean over classes is removed from it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, sparse
+
+from skmax._objective import Design, Float64Array, Objective, row_blocks, take_rows
+
+# Parameters up to which the full Hessian is worth its cubic cost.
+_FULL_LIMIT = 1500
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Mean and scale of each column of X: (0, root mean square) if the model has no intercept to absorb the mean."""
+
+    mean: Float64Array
+    scale: Float64Array
+
+    @classmethod
+    def of(cls, X: Design, *, centred: bool) -> "Columns":
+        """Measured in one pass over blocks of rows. A column without spread gets scale 1."""
+        n_samples, n_features = X.shape
+        total, squares = np.zeros(n_features), np.zeros(n_features)
+        # Deviations from the first row, not from 0, lose no digits where the mean is much larger than the spread, and
+        # are exact for constant columns. They would fill a sparse X.
+        origin = X[0].astype(np.float64) if centred and not sparse.issparse(X) else np.zeros(n_features)
+        for rows in row_blocks(X, n_features):
+            x = take_rows(X, rows)
+            if sparse.issparse(x):
+                total += x.sum(axis=0, dtype=np.float64)
+                squares += x.multiply(x).sum(axis=0, dtype=np.float64)
+            else:
+                deviation = x - origin
+                total += deviation.sum(axis=0)
+                squares += np.einsum("ij,ij->j", deviation, deviation)
+        mean = total / n_samples if centred else np.zeros(n_features)
+        scale = np.sqrt(np.maximum(squares / n_samples - mean**2, 0))
+        scale[scale <= 1e-7 * np.abs(mean)] = 0  # what rounding leaves of a constant column
+        return cls(mean=origin + mean, scale=np.where(scale > 0, scale, 1))
+
+
+class Preconditioner:
+    """A linear change of variables theta = forward(v), and its transpose, backward, for gradients.
+
+    Subclasses give the factor: `_from_v`, the product with L^-T, and `_to_v`, with L^-1.
+    """
+
+    def __init__(self, objective: Objective, columns: Columns) -> None:
+        self._columns = columns
+        self._n_logits = objective.n_logits
+        self._fit_intercept = objective.fit_intercept
+
+    def _from_v(self, v: Float64Array) -> Float64Array:
+        raise NotImplementedError
+
+    def _to_v(self, gradient: Float64Array) -> Float64Array:
+        raise NotImplementedError
+
+    def forward(self, v: Float64Array) -> Float64Array:
+        """A step in theta from a step in v."""
+        theta = self._centred_over_classes(self._from_v(v).reshape(self._n_logits, -1))
+        coef = theta[:, : len(self._columns.scale)]
+        coef /= self._columns.scale
+        if self._fit_intercept:
+            theta[:, -1] -= coef @ self._columns.mean
+        return theta.ravel()
+
+    def backward(self, gradient: Float64Array) -> Float64Array:
+        """The gradient in v from the gradient in theta."""
+        tilde = gradient.reshape(self._n_logits, -1).copy()
+        coef = tilde[:, : len(self._columns.scale)]
+        if self._fit_intercept:
+            coef -= np.multiply.outer(tilde[:, -1], self._columns.mean)
+        coef /= self._columns.scale
+        return self._to_v(self._centred_over_classes(tilde).ravel())
+
+    def _centred_over_classes(self, tilde: Float64Array) -> Float64Array:
+        return tilde - tilde.mean(axis=0) if self._n_logits > 1 else tilde
+
+
+class DiagonalPreconditioner(Preconditioner):
+    """The diagonal of the Hessian: cheap for any number of parameters, blind to correlated columns."""
+
+    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array) -> None:
+        super().__init__(objective, columns)
+        mean, scale = columns.mean, columns.scale
+        diagonal = np.zeros((self._n_logits, objective.n_columns))
+        for _, x, weight in objective.blocks(objective.n_columns):
+            probability = objective.probability(theta, x)
+            curvature = probability * (1 - probability) * (1 if weight is None else weight)
+            if sparse.issparse(x):
+                # sum_i c_i (x_i - mean)^2, without filling x
+                total = curvature.sum(axis=1)[:, None]
+                moment, square = curvature @ x, curvature @ x.multiply(x)
+                diagonal[:, : len(scale)] += square - 2 * mean * moment + mean**2 * total
+            else:
+                diagonal[:, : len(scale)] += curvature @ (x - mean) ** 2
+            if self._fit_intercept:
+                diagonal[:, -1] += curvature.sum(axis=1)
+        diagonal /= objective.weight_sum
+        diagonal[:, : len(scale)] = (diagonal[:, : len(scale)] + objective.weight_decay) / scale**2
+        # A class or column that no row is uncertain about has no curvature of its own; it must not get infinite steps.
+        self._inverse_root = 1 / np.sqrt(np.maximum(diagonal, 1e-12 * max(diagonal.max(), 1e-300))).ravel()
+
+    def _from_v(self, v: Float64Array) -> Float64Array:
+        return self._inverse_root * v
+
+    _to_v = _from_v
+
+
+class FullPreconditioner(Preconditioner):
+    """The whole Hessian, by one Cholesky factorisation: n_samples d^2 + d^3 / 3 operations for d parameters."""
+
+    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array) -> None:
+        super().__init__(objective, columns)
+        hessian = self._hessian(objective, theta)
+        # Scaled to a unit diagonal, so that the jitter below is relative to each parameter's own curvature.
+        diagonal = hessian.diagonal()
+        self._inverse_root = 1 / np.sqrt(np.maximum(diagonal, 1e-12 * max(diagonal.max(), 1e-300)))
+        hessian *= self._inverse_root
+        hessian *= self._inverse_root[:, None]
+        # Redundant logits, duplicate and constant columns make it singular; rounding may make it slightly indefinite.
+        jitter = 1e-10
+        while True:
+            try:
+                jittered = hessian.copy()
+                np.fill_diagonal(jittered, hessian.diagonal() + jitter)
+                self._factor = linalg.cholesky(jittered, lower=True, overwrite_a=True, check_finite=False)
+                return
+            except linalg.LinAlgError:
+                jitter *= 100
+
+    def _hessian(self, objective: Objective, theta: Float64Array) -> Float64Array:
+        """H of the module's docstring, of shape (d, d), classes varying slowest."""
+        n_logits, n_columns = self._n_logits, objective.n_columns
+        size = n_logits * n_columns
+        hessian = np.zeros((size, size))
+        for _, x, weight in objective.blocks(size):
+            probability = objective.probability(theta, x).astype(np.float64, copy=False)
+            weighted = probability if weight is None else probability * weight
+            x = x.toarray() if sparse.issparse(x) else x
+            tilde = (x - self._columns.mean) / self._columns.scale
+            if self._fit_intercept:
+                tilde = np.column_stack([tilde, np.ones(len(tilde))])
+            # sum_i s_i p_i p_i^T (x) x~_i x~_i^T is the Gram matrix of the rows (p_i (x) x~_i) sqrt(s_i).
+            root = np.sqrt(probability * weighted).T[:, :, None]
+            outer = (root * tilde[:, None, :]).reshape(len(tilde), size)
+            hessian -= outer.T @ outer
+            for k in range(n_logits):
+                own = slice(k * n_columns, (k + 1) * n_columns)
+                hessian[own, own] += (tilde.T * weighted[k]) @ tilde
+        hessian /= objective.weight_sum
+        penalty = np.zeros(n_columns)
+        penalty[: objective.n_features] = objective.weight_decay / self._columns.scale**2
+        hessian[np.diag_indices(size)] += np.tile(penalty, n_logits)
+        return hessian
+
+    def _from_v(self, v: Float64Array) -> Float64Array:
+        return self._inverse_root * linalg.solve_triangular(
+            self._factor, v, lower=True, trans="T", check_finite=False
+        )
+
+    def _to_v(self, gradient: Float64Array) -> Float64Array:
+        return linalg.solve_triangular(
+            self._factor, self._inverse_root * gradient, lower=True, check_finite=False
+        )
+
+
+def preconditioner(objective: Objective, columns: Columns, theta: Float64Array) -> Preconditioner:
+    """The full Hessian at `theta` where it is affordable, else its diagonal."""
+    kind = FullPreconditioner if theta.size <= _FULL_LIMIT else DiagonalPreconditioner
+    return kind(objective, columns, theta)
