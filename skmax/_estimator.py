@@ -182,7 +182,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             weight_decay=1 / target.weight_sum if isinstance(self.weight_decay, str) else float(self.weight_decay),
             fit_intercept=self.fit_intercept,
         )
-        columns = Columns.of(X, centred=self.fit_intercept)
+        columns = Columns.of(objective)
         solution = minimize(
             objective,
             self._start(objective, target),

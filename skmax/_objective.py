@@ -48,9 +48,11 @@ def take_rows(X: Design, rows: slice) -> Design:
     if not sparse.issparse(X):
         return X[rows]
     start, stop = X.indptr[rows.start], X.indptr[rows.stop]
-    indptr = X.indptr[rows.start : rows.stop + 1] - start
-    shape = (rows.stop - rows.start, X.shape[1])
-    return sparse.csr_array((X.data[start:stop], X.indices[start:stop], indptr), shape=shape, copy=False)
+    # An array, not a matrix: `*` multiplies element by element. Its constructor would copy 64-bit indices to 32 bits.
+    part = sparse.csr_array((rows.stop - rows.start, X.shape[1]), dtype=X.dtype)
+    part.data, part.indices = X.data[start:stop], X.indices[start:stop]
+    part.indptr = X.indptr[rows.start : rows.stop + 1] - start
+    return part
 
 
 def raw_prediction_of(X: Design, coef: FloatArray, intercept: FloatArray | float) -> FloatArray:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, sparse
 
-from skmax._objective import Design, Float64Array, Objective, row_blocks, take_rows
+from skmax._objective import Float64Array, Objective
 
 # Parameters up to which the full Hessian is worth its cubic cost.
 _FULL_LIMIT = 1500
@@ -29,30 +29,32 @@ _FULL_LIMIT = 1500
 
 @dataclass(frozen=True)
 class Columns:
-    """Mean and scale of each column of X: (0, root mean square) if the model has no intercept to absorb the mean."""
+    """Weighted mean and scale of each column of X.
+
+    They are the standard deviations, or, without an intercept to absorb the mean, 0 and the root mean squares. A column
+    without spread has scale 1.
+    """
 
     mean: Float64Array
     scale: Float64Array
 
     @classmethod
-    def of(cls, X: Design, *, centred: bool) -> "Columns":
-        """Measured in one pass over blocks of rows. A column without spread gets scale 1."""
-        n_samples, n_features = X.shape
-        total, squares = np.zeros(n_features), np.zeros(n_features)
+    def of(cls, objective: Objective) -> "Columns":
+        """Measured in one pass over blocks of rows."""
+        X, centred = objective.X, objective.fit_intercept
         # Deviations from the first row, not from 0, lose no digits where the mean is much larger than the spread, and
         # are exact for constant columns. They would fill a sparse X.
-        origin = X[0].astype(np.float64) if centred and not sparse.issparse(X) else np.zeros(n_features)
-        for rows in row_blocks(X, n_features):
-            x = take_rows(X, rows)
-            if sparse.issparse(x):
-                total += x.sum(axis=0, dtype=np.float64)
-                squares += x.multiply(x).sum(axis=0, dtype=np.float64)
-            else:
-                deviation = x - origin
-                total += deviation.sum(axis=0)
-                squares += np.einsum("ij,ij->j", deviation, deviation)
-        mean = total / n_samples if centred else np.zeros(n_features)
-        scale = np.sqrt(np.maximum(squares / n_samples - mean**2, 0))
+        dense = not sparse.issparse(X)
+        origin = X[0].astype(np.float64) if centred and dense else np.zeros(objective.n_features)
+        total, squares = np.zeros_like(origin), np.zeros_like(origin)
+        for _, x, weight in objective.blocks(objective.n_features):
+            deviation = x - origin if dense else x
+            if weight is None:
+                weight = np.ones(x.shape[0])
+            total += weight @ deviation
+            squares += weight @ (deviation * deviation)
+        mean = total / objective.weight_sum if centred else np.zeros_like(origin)
+        scale = np.sqrt(np.maximum(squares / objective.weight_sum - mean**2, 0))
         scale[scale <= 1e-7 * np.abs(mean)] = 0  # what rounding leaves of a constant column
         return cls(mean=origin + mean, scale=np.where(scale > 0, scale, 1))
 
@@ -109,7 +111,7 @@ class DiagonalPreconditioner(Preconditioner):
             if sparse.issparse(x):
                 # sum_i c_i (x_i - mean)^2, without filling x
                 total = curvature.sum(axis=1)[:, None]
-                moment, square = curvature @ x, curvature @ x.multiply(x)
+                moment, square = curvature @ x, curvature @ (x * x)
                 diagonal[:, : len(scale)] += square - 2 * mean * moment + mean**2 * total
             else:
                 diagonal[:, : len(scale)] += curvature @ (x - mean) ** 2

@@ -85,6 +85,8 @@ def _stage(
 
     def in_v(v: Float64Array) -> tuple[float, Float64Array]:
         nonlocal evaluated
+        if not v.any():  # where L-BFGS-B begins, known already
+            return start.value, unit * preconditioner.backward(start.gradient)
         theta = start.theta + preconditioner.forward(unit * v)
         evaluated = _Point(theta, *objective(theta))
         return evaluated.value, unit * preconditioner.backward(evaluated.gradient)

@@ -123,8 +123,8 @@ def _check_classes(classes: ArrayLike) -> NDArray:
 
 
 def _encode_labels(y: NDArray, known: NDArray | None) -> tuple[NDArray, NDArray]:
-    check_classification_targets(y)
     try:
+        check_classification_targets(y)
         found, codes = np.unique(y, return_inverse=True)
         if known is None:
             return found, codes

@@ -1,0 +1,141 @@
+"""Preconditioners: against a Hessian by finite differences, and as linear maps with their transposes."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from skmax._objective import Objective
+from skmax._preconditioner import Columns, DiagonalPreconditioner, FullPreconditioner, preconditioner
+
+
+def problem(n_classes, *, layout=np.asarray, fit_intercept=True, weight_decay=0.1, weighted=True):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3)) * [1, 100, 0.01] + [0, 500, 0.02]
+    X[rng.uniform(size=X.shape) < 0.2] = 0
+    weight = rng.uniform(0, 2, size=60) if weighted else None
+    n_logits = 1 if n_classes == 2 else n_classes
+    objective = Objective(
+        layout(X),
+        rng.integers(0, n_classes, size=60),
+        weight,
+        n_classes=n_classes,
+        n_logits=n_logits,
+        weight_decay=weight_decay,
+        fit_intercept=fit_intercept,
+    )
+    # A point whose rows sum to zero, with logits of order one.
+    theta = rng.normal(size=(n_logits, objective.n_columns)) / ([1, 500, 0.02, 1] if fit_intercept else [1, 500, 0.02])
+    if n_logits > 1:
+        theta -= theta.mean(axis=0)
+    return objective, theta.ravel()
+
+
+def hessian_in_v(objective, theta, change):
+    """Second derivatives along the coordinates v, by central differences of the gradient."""
+    step = 1e-4
+    identity = np.eye(theta.size)
+    columns = [
+        change.backward(
+            objective(theta + step * change.forward(e))[1] - objective(theta - step * change.forward(e))[1]
+        )
+        / (2 * step)
+        for e in identity
+    ]
+    return np.array(columns)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 4])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
+def test_the_full_preconditioner_makes_the_hessian_the_identity(n_classes, fit_intercept, layout):
+    objective, theta = problem(n_classes, fit_intercept=fit_intercept, layout=layout)
+    change = FullPreconditioner(objective, Columns.of(objective), theta)
+    eigenvalues = np.linalg.eigvalsh(hessian_in_v(objective, theta, change))
+    # One direction per column of X, and the intercept, is redundant for three or more logits: its curvature is zero.
+    redundant = 0 if n_classes == 2 else objective.n_columns
+    np.testing.assert_allclose(eigenvalues[:redundant], 0, atol=1e-5)
+    np.testing.assert_allclose(eigenvalues[redundant:], 1, atol=1e-5)  # differences: step^2 and eps / step
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
+def test_the_diagonal_preconditioner_scales_each_parameter_to_unit_curvature(n_classes, layout):
+    objective, theta = problem(n_classes, layout=layout)
+    change = DiagonalPreconditioner(objective, Columns.of(objective), theta)
+    diagonal = np.diagonal(hessian_in_v(objective, theta, change))
+    if n_classes == 2:
+        np.testing.assert_allclose(diagonal, 1, atol=1e-5)
+    else:  # the mean over classes is removed from each step, which takes part of the curvature away
+        assert (0.3 < diagonal).all()
+        assert (diagonal < 1.2).all()
+
+
+@pytest.mark.parametrize("kind", [FullPreconditioner, DiagonalPreconditioner])
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_backward_is_the_transpose_of_forward(kind, n_classes, fit_intercept):
+    objective, theta = problem(n_classes, fit_intercept=fit_intercept)
+    change = kind(objective, Columns.of(objective), theta)
+    rng = np.random.default_rng(1)
+    v, gradient = rng.normal(size=(2, theta.size))
+    assert np.dot(change.forward(v), gradient) == pytest.approx(np.dot(v, change.backward(gradient)), rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", [FullPreconditioner, DiagonalPreconditioner])
+def test_every_step_leaves_the_rows_summing_to_zero(kind):
+    objective, theta = problem(4)
+    change = kind(objective, Columns.of(objective), theta)
+    step = change.forward(np.random.default_rng(2).normal(size=theta.size)).reshape(4, -1)
+    np.testing.assert_allclose(step.sum(axis=0), 0, atol=1e-12 * np.abs(step).max())
+
+
+def test_the_gap_is_the_distance_to_the_minimum_of_the_quadratic_model():
+    """Half the squared Newton decrement, with the Hessian by differences and its pseudo-inverse."""
+    objective, theta = problem(3)
+    gradient = objective(theta)[1]
+    columns = Columns.of(objective)
+    gap = np.sum(FullPreconditioner(objective, columns, theta).backward(gradient) ** 2) / 2
+    change = DiagonalPreconditioner(objective, columns, theta)
+    in_v = change.backward(gradient)
+    expected = in_v @ np.linalg.pinv(hessian_in_v(objective, theta, change), rcond=1e-4) @ in_v / 2
+    assert gap == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [FullPreconditioner, DiagonalPreconditioner])
+@pytest.mark.parametrize("weight_decay", [0.0, 1e-3])
+def test_singular_columns_are_harmless(kind, weight_decay):
+    """Constant, duplicate, empty and enormous columns: finite steps, and for the constant ones no gradient."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=50)
+    X = np.column_stack([x, x, np.full(50, 1.24e18), np.zeros(50), 1e18 * rng.normal(size=50), 1e-8 * x])
+    objective = Objective(
+        X, rng.integers(0, 3, 50), None, n_classes=3, n_logits=3, weight_decay=weight_decay, fit_intercept=True
+    )
+    columns = Columns.of(objective)
+    np.testing.assert_array_equal(columns.scale[2:4], 1)
+    theta = np.zeros(3 * 7)
+    change = kind(objective, columns, theta)
+    in_v = change.backward(objective(theta)[1])
+    assert np.isfinite(in_v).all()
+    assert np.isfinite(change.forward(in_v)).all()
+    assert np.sum(in_v**2) < 10  # f is at most log 3 above its minimum
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_columns_are_weighted_means_and_deviations(layout, fit_intercept):
+    objective, _ = problem(3, layout=layout, fit_intercept=fit_intercept)
+    X = objective.X.toarray() if sparse.issparse(objective.X) else objective.X
+    weight = objective.sample_weight
+    mean = np.average(X, axis=0, weights=weight) if fit_intercept else np.zeros(3)
+    columns = Columns.of(objective)
+    np.testing.assert_allclose(columns.mean, mean, rtol=1e-12)
+    np.testing.assert_allclose(columns.scale, np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight)), rtol=1e-10)
+
+
+def test_the_choice_depends_on_the_number_of_parameters(monkeypatch):
+    objective, theta = problem(3)
+    columns = Columns.of(objective)
+    assert isinstance(preconditioner(objective, columns, theta), FullPreconditioner)
+    monkeypatch.setattr("skmax._preconditioner._FULL_LIMIT", theta.size - 1)
+    assert isinstance(preconditioner(objective, columns, theta), DiagonalPreconditioner)
