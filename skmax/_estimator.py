@@ -2,24 +2,29 @@
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
 
 # Private to scikit-learn, which offers no public way to state constraints; used by many estimators outside it.
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from skmax._objective import Design, Float64Array, Objective, raw_prediction_blocks
+from skmax._objective import Float64Array, Objective, raw_prediction_blocks
 from skmax._preconditioner import Columns, preconditioner
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._solver import Solution, minimize
-from skmax._target import Target, check_sample_weight, encode_target
+from skmax._target import Target, as_distributions, check_sample_weight, encode_target
+
+# An array-like, a sparse matrix or array, or a data frame, of shape (n_samples, n_features).
+MatrixLike: TypeAlias = Any
 
 
 class SoftmaxRegression(ClassifierMixin, BaseEstimator):
@@ -51,6 +56,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         The fit stops where the objective, in nats per unit of weight, is estimated to lie within `tol` of its minimum.
     max_iter : int, default=1000
         Most L-BFGS iterations.
+    warm_start : bool, default=False
+        Begin at the coefficients of the last fit. The classes and features must be the same as then.
     verbose : int, default=0
         Print a line for each stage of the solver.
 
@@ -109,6 +116,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         "classes": ["array-like", None],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
         "verbose": ["verbose"],
     }
 
@@ -121,6 +129,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         classes: ArrayLike | None = None,
         tol: float = 1e-6,
         max_iter: int = 1000,
+        warm_start: bool = False,
         verbose: int = 0,
     ) -> None:
         self.weight_decay = weight_decay
@@ -129,9 +138,10 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         self.classes = classes
         self.tol = tol
         self.max_iter = max_iter
+        self.warm_start = warm_start
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "SoftmaxRegression":
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "SoftmaxRegression":
         """Fit the model.
 
         Parameters
@@ -163,15 +173,17 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         self._validate_params()
         # All is written to a copy first: an error, or an interrupt, leaves an earlier fit whole.
         fitted = copy.copy(self)
-        X, y = validate_data(
+        X, y_checked = validate_data(
             fitted, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=True
         )
         target = encode_target(
-            y,
+            y_checked,
             classes=self.classes,
             class_weight=self.class_weight,
             sample_weight=check_sample_weight(sample_weight, X.shape[0]),
         )
+        if self.warm_start and hasattr(self, "coef_"):
+            self._check_same_problem(fitted, target.classes)
         n_present = len(target.frequency)
         objective = Objective(
             X,
@@ -191,20 +203,43 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             max_iter=self.max_iter,
         )
         fitted._store(solution, objective, target)
-        vars(self).pop("feature_names_in_", None)
-        vars(self).update(vars(fitted))
+        self.__dict__.pop("feature_names_in_", None)
+        self.__dict__.update(fitted.__dict__)
         if not self.converged_:
             warnings.warn(self._not_converged(), ConvergenceWarning, stacklevel=2)
         return self
 
+    def _check_same_problem(self, fitted: "SoftmaxRegression", classes: NDArray) -> None:
+        names, new_names = (getattr(model, "feature_names_in_", np.array([])).tolist() for model in (self, fitted))
+        for name, before, now in [
+            ("classes", self.classes_.tolist(), classes.tolist()),
+            ("n_features", self.n_features_in_, fitted.n_features_in_),
+            ("feature names", names, new_names),
+        ]:
+            if before != now:
+                raise ValueError(
+                    f"warm_start=True continues an earlier fit, whose {name} were {before}; got {now}. Pass the same "
+                    "(classes= fixes the labels), or fit a new estimator."
+                )
+
     def _start(self, objective: Objective, target: Target) -> Float64Array:
-        """Zero coefficients, and with intercepts the class frequencies: the minimum under strong weight decay."""
-        theta = np.zeros((objective.n_logits, objective.n_columns))
+        """The last fit's parameters if warm, else those of the minimum under strong weight decay.
+
+        These are zero coefficients and, as intercepts, the logarithms of the class frequencies.
+        """
+        theta = np.zeros((len(target.frequency), objective.n_columns))
         if self.fit_intercept:
-            log_frequency = np.log(target.frequency)
-            theta[:, -1] = (log_frequency - log_frequency.mean())[-objective.n_logits :]
-            if objective.n_logits == 1:
-                theta[:, -1] -= log_frequency[0] - log_frequency.mean()
+            theta[:, -1] = np.log(target.frequency)
+        if objective.n_logits == 1:
+            theta = theta[1:] - theta[:1]
+        if self.warm_start and hasattr(self, "coef_"):
+            rows = target.present if objective.n_logits > 1 else [True]
+            known = np.isfinite(self.intercept_[rows])  # else without weight in the last fit
+            theta[known, : objective.n_features] = self.coef_[rows][known]
+            if self.fit_intercept:
+                theta[known, -1] = self.intercept_[rows][known]
+        if objective.n_logits > 1:
+            theta -= theta.mean(axis=0)
         return theta.ravel()
 
     def _store(self, solution: Solution, objective: Objective, target: Target) -> None:
@@ -237,7 +272,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             )
         )
 
-    def decision_function(self, X: ArrayLike) -> FloatArray:
+    def decision_function(self, X: MatrixLike) -> FloatArray:
         """Logits W x + b.
 
         Parameters
@@ -250,9 +285,9 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         raw_prediction : ndarray of shape (n_samples,) or (n_samples, n_classes)
             One-dimensional for two classes: the logit of the second, the first one's being 0.
         """
-        return self._by_blocks(X, lambda logits: logits[0] if len(logits) == 1 else logits.T)
+        return self._by_blocks(X, lambda logits: logits[1] if len(self.coef_) == 1 else logits.T)
 
-    def predict(self, X: ArrayLike) -> NDArray:
+    def predict(self, X: MatrixLike) -> NDArray:
         """Most probable class of each sample.
 
         Parameters
@@ -265,10 +300,42 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         label : ndarray of shape (n_samples,)
             Of the type of `classes_`.
         """
-        index = self._by_blocks(X, lambda z: z[0] > 0 if len(z) == 1 else z.argmax(axis=0), dtype=np.intp)
-        return self.classes_[index]
+        return self._by_blocks(X, lambda logits: self.classes_[logits.argmax(axis=0)])
 
-    def predict_proba(self, X: ArrayLike) -> FloatArray:
+    def predict_top_k(self, X: MatrixLike, k: int) -> NDArray:
+        """The `k` most probable classes of each sample, the most probable first.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        k : int
+            How many, from 1 to the number of classes.
+
+        Returns
+        -------
+        label : ndarray of shape (n_samples, k)
+            Of the type of `classes_`; of equally probable classes, the one that is first in `classes_` first.
+
+        Raises
+        ------
+        ValueError
+            If `k` is not an integer from 1 to the number of classes.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_wine
+        >>> from skmax import SoftmaxRegression
+        >>> X, y = load_wine(return_X_y=True)
+        >>> SoftmaxRegression().fit(X, y).predict_top_k(X[:1], k=2).tolist()
+        [[0, 2]]
+        """
+        check_is_fitted(self)
+        if not (isinstance(k, Integral) and 1 <= k <= len(self.classes_)):
+            raise ValueError(f"k must be an integer from 1 to the number of classes, {len(self.classes_)}; got {k!r}.")
+        return self._by_blocks(X, lambda z: self.classes_[np.argsort(-z, axis=0, kind="stable")[:k].T])
+
+    def predict_proba(self, X: MatrixLike) -> FloatArray:
         """Probability of each class: the softmax of `decision_function`.
 
         Parameters
@@ -283,17 +350,12 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         """
 
         def probability(logits: FloatArray) -> FloatArray:
-            if len(logits) == 1:
-                logits = np.concatenate([-logits, logits])
-                normalize_in_place(logits[:1])
-                normalize_in_place(logits[1:])
-            else:
-                normalize_in_place(logits)
+            normalize_in_place(logits)
             return logits.T
 
         return self._by_blocks(X, probability)
 
-    def predict_log_proba(self, X: ArrayLike) -> FloatArray:
+    def predict_log_proba(self, X: MatrixLike) -> FloatArray:
         """Log-softmax of `decision_function`: accurate where a probability rounds to 0 or 1.
 
         Parameters
@@ -304,25 +366,74 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         Returns
         -------
         log_probability : ndarray of shape (n_samples, n_classes)
-            Columns in the order of `classes_`.
+            Columns in the order of `classes_`; -inf for a class without weight in the data that was fitted.
         """
+        return self._by_blocks(X, lambda logits: log_softmax(logits.T))
 
-        def log_probability(logits: FloatArray) -> FloatArray:
-            if len(logits) == 1:
-                logits = np.concatenate([np.zeros_like(logits), logits])
-            return log_softmax(logits.T)
+    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy; for distributions, the accuracy to be expected of labels drawn from them.
 
-        return self._by_blocks(X, log_probability)
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels, or distributions with columns in the order of `classes_`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
 
-    def _by_blocks(self, X: ArrayLike, function: Any, dtype: Any = None) -> NDArray:
-        """Rows of `function(class-major logits)`, gathered without a second array of their size."""
+        Returns
+        -------
+        score : float
+            Share of the samples whose predicted class is the label; for distributions, the mean probability that they
+            give to the predicted class.
+        """
+        prediction = self.predict(X)
+        distribution = as_distributions(y, n_classes=len(self.classes_))
+        if distribution is None:
+            return float(accuracy_score(y, prediction, sample_weight=sample_weight))
+        check_consistent_length(prediction, distribution)
+        hit = np.take_along_axis(distribution, np.searchsorted(self.classes_, prediction)[:, None], axis=1)
+        return float(np.average(hit[:, 0], weights=check_sample_weight(sample_weight, len(hit))))
+
+    def to_logistic_regression(self) -> LogisticRegression:
+        """A fitted scikit-learn model with the same coefficients, for tools that know only that one.
+
+        Returns
+        -------
+        model : sklearn.linear_model.LogisticRegression
+            Its methods return what this model's do. Of its parameters only `fit_intercept` is set.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skmax import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().fit(X, y)
+        >>> bool(abs(model.to_logistic_regression().predict_proba(X) - model.predict_proba(X)).max() < 1e-12)
+        True
+        """
         check_is_fitted(self)
-        X: Design = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        model = LogisticRegression(fit_intercept=self.fit_intercept)
+        for name in ("classes_", "coef_", "intercept_"):
+            setattr(model, name, getattr(self, name).copy())
+        model.n_iter_ = np.array([self.n_iter_], dtype=np.int32)
+        model.n_features_in_ = self.n_features_in_
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_
+        return model
+
+    def _by_blocks(self, X: MatrixLike, function: Callable[[FloatArray], NDArray]) -> NDArray:
+        """`function` of class-major logits of all classes, its rows gathered without a second array of their size."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         output: NDArray | None = None
         for rows, logits in raw_prediction_blocks(X, self.coef_, self.intercept_):
+            if len(logits) == 1:
+                logits = np.concatenate([np.zeros_like(logits), logits])
             part = function(logits)
             if output is None:
-                output = np.empty((X.shape[0], *part.shape[1:]), dtype=dtype or part.dtype)
+                output = np.empty((X.shape[0], *part.shape[1:]), dtype=part.dtype)
             output[rows] = part
         assert output is not None  # validate_data refuses X without rows
         return output

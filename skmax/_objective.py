@@ -30,15 +30,19 @@ from skmax._softmax import FloatArray, normalize_in_place
 Float64Array: TypeAlias = NDArray[np.float64]
 Design: TypeAlias = Any  # a NumPy array or a SciPy CSR array or matrix, of shape (n_samples, n_features)
 
-# Numbers in a block: enough to spend the time in the matrix products, few enough for the block to stay in the cache.
-_BLOCK_SIZE = 65536
+# Numbers in a block: enough to spend the time in the matrix products, few enough for the block to stay in the cache;
+# more for rows so wide that a product over so few of them would be slow.
+_BLOCK_SIZE = 2**16
+_WIDE_BLOCK = (256, 2**22)  # rows at most, numbers at most
 
 
 def row_blocks(X: Design, width: int) -> Iterator[slice]:
     """Ranges of rows to be worked on at a time, with `width` numbers for each row: no array has n_samples of them."""
     n_samples, n_features = X.shape
-    # A sparse product returns a new (n_features, width) gradient for each block, so blocks must not be smaller.
-    n_rows = max(_BLOCK_SIZE // width, n_features if sparse.issparse(X) else 1)
+    n_rows = max(1, _BLOCK_SIZE // width, min(_WIDE_BLOCK[0], _WIDE_BLOCK[1] // width))
+    if sparse.issparse(X):
+        # Each product returns a new (n_features, width) array, so the block may be as large.
+        n_rows = max(n_rows, n_features)
     for start in range(0, n_samples, n_rows):
         yield slice(start, min(start + n_rows, n_samples))
 
@@ -62,9 +66,7 @@ def raw_prediction_of(X: Design, coef: FloatArray, intercept: FloatArray | float
     return logits
 
 
-def raw_prediction_blocks(
-    X: Design, coef: FloatArray, intercept: FloatArray
-) -> Iterator[tuple[slice, FloatArray]]:
+def raw_prediction_blocks(X: Design, coef: FloatArray, intercept: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
     """Blocks of rows with their class-major logits."""
     for rows in row_blocks(X, len(coef)):
         yield rows, raw_prediction_of(take_rows(X, rows), coef, intercept)
@@ -113,7 +115,7 @@ class Objective:
     def __call__(self, theta: Float64Array) -> tuple[float, Float64Array]:
         theta = theta.reshape(self.n_logits, self.n_columns)
         loss_sum, gradient_sum = self._sums(theta)
-        loss_sum -= np.vdot(theta, self._target_sum)
+        loss_sum -= float(np.vdot(theta, self._target_sum))
         gradient_sum -= self._target_sum
         coef = theta[:, : self.n_features]
         value = loss_sum / self.weight_sum + self.weight_decay / 2 * np.vdot(coef, coef)

@@ -125,7 +125,8 @@ class DiagonalPreconditioner(Preconditioner):
     def _from_v(self, v: Float64Array) -> Float64Array:
         return self._inverse_root * v
 
-    _to_v = _from_v
+    def _to_v(self, gradient: Float64Array) -> Float64Array:
+        return self._inverse_root * gradient
 
 
 class FullPreconditioner(Preconditioner):
@@ -176,14 +177,10 @@ class FullPreconditioner(Preconditioner):
         return hessian
 
     def _from_v(self, v: Float64Array) -> Float64Array:
-        return self._inverse_root * linalg.solve_triangular(
-            self._factor, v, lower=True, trans="T", check_finite=False
-        )
+        return self._inverse_root * linalg.solve_triangular(self._factor, v, lower=True, trans="T", check_finite=False)
 
     def _to_v(self, gradient: Float64Array) -> Float64Array:
-        return linalg.solve_triangular(
-            self._factor, self._inverse_root * gradient, lower=True, check_finite=False
-        )
+        return linalg.solve_triangular(self._factor, self._inverse_root * gradient, lower=True, check_finite=False)
 
 
 def preconditioner(objective: Objective, columns: Columns, theta: Float64Array) -> Preconditioner:

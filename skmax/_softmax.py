@@ -22,6 +22,7 @@ from scipy import special
 
 FloatArray: TypeAlias = NDArray[np.floating]
 
+
 def _as_float(raw_prediction: ArrayLike) -> FloatArray:
     logits = np.asarray(raw_prediction)
     if logits.dtype.kind not in "fiub":
@@ -142,7 +143,7 @@ def _as_distribution(target: NDArray, logits: FloatArray) -> FloatArray:
         )
     if target.dtype.kind not in "iu":
         raise TypeError(f"target of shape {target.shape} must hold integer class indices; got dtype {target.dtype}.")
-    if target.size and not (0 <= target.min() and target.max() < n_classes):
+    if target.size and not (target.min() >= 0 and target.max() < n_classes):
         outside = target[(target < 0) | (target >= n_classes)].flat[0]
         raise ValueError(f"target must hold class indices in 0..{n_classes - 1}; got {outside}.")
     return np.equal(np.arange(n_classes), target[..., None]).astype(logits.dtype)
@@ -156,13 +157,12 @@ def check_distributions(target: NDArray, *, name: str, advice: str = "") -> None
     if target.size and not target.min() >= 0:  # also true of NaN
         raise ValueError(f"{name} must be non-negative where it holds distributions; got {target.min()}.")
     total = target.sum(axis=-1, dtype=np.float64)
-    wrong = ~(np.abs(total - 1) <= tolerance)
-    if wrong.any():
-        where = np.flatnonzero(wrong)
+    wrong = np.flatnonzero(~(np.abs(total - 1) <= tolerance))
+    if len(wrong):
+        others = f" ({len(wrong)} rows in all do not sum to 1)" if len(wrong) > 1 else ""
         raise ValueError(
-            f"Each row of {name} must sum to 1, within {tolerance:g}; row {where[0]} sums to "
-            f"{total.flat[where[0]]:.6g}" + (f", as do not {len(where)} rows in all" if len(where) > 1 else "") + "."
-            + advice
+            f"Each row of {name} must sum to 1, within {tolerance:g}; row {wrong[0]} sums to "
+            f"{np.ravel(total)[wrong[0]]:.6g}{others}.{advice}"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
@@ -64,10 +65,11 @@ def encode_target(
         If `y` is neither, names a label outside `classes`, or has fewer than two classes with positive weight.
     """
     known = None if classes is None else _check_classes(classes)
-    if y.ndim == 2 and y.shape[1] > 1:
-        labels, values = _encode_distributions(y, known, classes)
-    else:
+    distributions = as_distributions(y)
+    if distributions is None:
         labels, values = _encode_labels(column_or_1d(y, warn=True), known)
+    else:
+        labels, values = _label_columns(distributions, known, classes), distributions
     weight = sample_weight
     total = _class_totals(values, weight, len(labels))
     if class_weight is not None:
@@ -81,11 +83,8 @@ def encode_target(
             + (f"one class, {labels[present].tolist()[0]!r}." if present.any() else "none of its classes.")
         )
     if not present.all():
-        if values.ndim == 2:
-            values = values[:, present]
-        else:
-            # Rows of an absent class have weight zero: any index will do for them.
-            values = np.maximum(np.cumsum(present) - 1, 0)[values]
+        # Rows of an absent class have weight zero: any index will do for them.
+        values = values[:, present] if values.ndim == 2 else np.maximum(np.cumsum(present) - 1, 0)[values]
     total = total[present]
     return Target(labels, present, values, weight, total / total.sum(), float(total.sum()))
 
@@ -137,12 +136,25 @@ def _encode_labels(y: NDArray, known: NDArray | None) -> tuple[NDArray, NDArray]
         raise TypeError(f"y must hold labels that can be sorted, of one type: {error}.") from error
 
 
-def _encode_distributions(y: NDArray, known: NDArray | None, classes: ArrayLike | None) -> tuple[NDArray, NDArray]:
-    if y.dtype.kind == "O":
-        y = check_array(y, dtype=np.float64, input_name="y")
-    check_distributions(y, name="y", advice=_NOT_ONE_DISTRIBUTION)
+def as_distributions(y: ArrayLike, *, n_classes: int | None = None) -> NDArray | None:
+    """`y` checked as one distribution per row, or None if it is one-dimensional or a single column: labels."""
+    if sparse.issparse(y):
+        raise TypeError("y must be dense; got a sparse array: pass distributions over the classes as y.toarray().")
+    rows = np.asarray(y)
+    if rows.ndim != 2 or rows.shape[1] == 1:
+        return None
+    if rows.dtype.kind == "O":
+        rows = check_array(rows, dtype=np.float64, input_name="y")
+    check_distributions(rows, name="y", advice=_NOT_ONE_DISTRIBUTION)
+    if n_classes is not None and rows.shape[1] != n_classes:
+        raise ValueError(f"y must have one column for each of the {n_classes} classes; got {rows.shape[1]} columns.")
+    return rows
+
+
+def _label_columns(y: NDArray, known: NDArray | None, classes: ArrayLike | None) -> NDArray:
+    """Labels of the columns of distributions `y`."""
     if known is None:
-        return np.arange(y.shape[1]), y
+        return np.arange(y.shape[1])
     if len(known) != y.shape[1]:
         raise ValueError(
             f"classes must name each column where y holds distributions: {y.shape[1]} columns; got {len(known)} labels."
@@ -152,7 +164,7 @@ def _encode_distributions(y: NDArray, known: NDArray | None, classes: ArrayLike 
             "classes must be sorted where y holds distributions, as classes_ and the columns of predict_proba are; got "
             f"{np.asarray(classes).tolist()}. Sort both: order = np.argsort(classes), then y[:, order]."
         )
-    return known, y
+    return known
 
 
 def _class_totals(values: NDArray, weight: Float64Array | None, n_classes: int) -> Float64Array:

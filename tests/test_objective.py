@@ -110,6 +110,7 @@ def test_blocks_of_any_size_agree(monkeypatch, block_size, layout):
     X, target, _, weight, theta, settings = problem(4, weighted=True, soft=True)
     expected = Objective(layout(X), target, weight, **settings)(theta)
     monkeypatch.setattr(_objective, "_BLOCK_SIZE", block_size)
+    monkeypatch.setattr(_objective, "_WIDE_BLOCK", (1, 1))
     value, gradient = Objective(layout(X), target, weight, **settings)(theta)
     assert value == pytest.approx(expected[0], rel=1e-13)
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-11, atol=1e-13)

@@ -44,9 +44,7 @@ def test_a_perfect_preconditioner_takes_one_newton_step():
         calls.append(theta)
         return quadratic(theta)
 
-    solution = minimize(
-        counted, np.zeros(3), lambda theta: Scaled(np.sqrt([1, 1e4, 1e8])), tol=1e-10, max_iter=100
-    )
+    solution = minimize(counted, np.zeros(3), lambda theta: Scaled(np.sqrt([1, 1e4, 1e8])), tol=1e-10, max_iter=100)
     assert solution.converged
     np.testing.assert_allclose(solution.theta, [1, 2, 3], rtol=1e-6)
     assert solution.n_iter == 1
@@ -82,7 +80,11 @@ def test_a_start_at_the_minimum_takes_no_iteration():
 def test_the_end_of_float_precision_is_reported_and_not_run_into_again():
     """f is constant to the last digit while its gradient is not: the search finds nothing lower, and says so."""
     solution = minimize(
-        lambda theta: (1e20 + theta[0], np.ones(1)), np.zeros(1), lambda theta: Scaled(np.ones(1)), tol=1e-9, max_iter=50
+        lambda theta: (1e20 + theta[0], np.ones(1)),
+        np.zeros(1),
+        lambda theta: Scaled(np.ones(1)),
+        tol=1e-9,
+        max_iter=50,
     )
     assert not solution.converged
     assert solution.gap == 0.5
