@@ -205,7 +205,14 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         fitted._store(solution, objective, target)
         self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(fitted.__dict__)
-        if not self.converged_:
+        if objective.weight_decay == 0 and _separates(objective, solution.theta, target.values):
+            warnings.warn(
+                f"The model separates the classes without error, so that weight_decay=0 puts the minimum at infinity: the "
+                f"coefficients (largest: {np.abs(self.coef_).max():.1e}) would grow for ever. Pass weight_decay > 0.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        elif not self.converged_:
             warnings.warn(self._not_converged(), ConvergenceWarning, stacklevel=2)
         return self
 
@@ -442,3 +449,18 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _separates(objective: Objective, theta: Float64Array, values: NDArray) -> bool:
+    """Whether each row's own class has the larger part of the probability: then larger logits fit ever better."""
+    if values.ndim == 2:
+        return False  # some row's target is spread over classes, which holds its logits
+    for rows, x, weight in objective.blocks(objective.n_logits):
+        probability = objective.probability(theta, x)
+        if objective.n_logits == 1:
+            own = np.where(values[rows] == 1, probability[0], 1 - probability[0])
+        else:
+            own = np.take_along_axis(probability, values[rows][None], axis=0)[0]
+        if not np.all((own > 0.5) | (0 if weight is None else weight == 0)):
+            return False
+    return True

@@ -33,7 +33,7 @@ class Target:
     present : ndarray of bool, shape (n_classes,)
         The classes with positive total weight.
     values : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_present)
-        Index of each row's class among those present, or each row's distribution over them.
+        Index of each row's class among those present, or each row's distribution over them where some row has several.
     sample_weight : ndarray of float64, shape (n_samples,), or None
         With the class weights multiplied in.
     frequency : ndarray of shape (n_present,)
@@ -70,6 +70,8 @@ def encode_target(
         labels, values = _encode_labels(column_or_1d(y, warn=True), known)
     else:
         labels, values = _label_columns(distributions, known, classes), distributions
+        if np.all((distributions == 0) | (distributions == 1)):
+            values = distributions.argmax(axis=1)
     weight = sample_weight
     total = _class_totals(values, weight, len(labels))
     if class_weight is not None:

@@ -35,6 +35,13 @@ def test_a_class_of_zero_weight_stays_in_classes():
     assert target.values[[0, 2, 3]].tolist() == [0, 1, 1]
 
 
+@pytest.mark.parametrize("dtype", [int, bool, float])
+def test_one_hot_rows_become_indices(dtype):
+    target = encode(np.eye(3, dtype=dtype)[[2, 0, 2]], classes=["a", "b", "c"])
+    assert target.values.tolist() == [1, 0, 1]
+    assert target.present.tolist() == [True, False, True]
+
+
 def test_distributions_keep_their_columns():
     Y = np.array([[0.2, 0.8, 0.0], [1, 0, 0]])
     target = encode(Y, sample_weight=[1, 3])
