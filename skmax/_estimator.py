@@ -1,6 +1,7 @@
 """SoftmaxRegression: validate, encode, minimise, store."""
 
 import copy
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
@@ -59,7 +60,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
     warm_start : bool, default=False
         Begin at the coefficients of the last fit. The classes and features must be the same as then.
     verbose : int, default=0
-        Print a line for each stage of the solver.
+        If positive, print a line for each stage of the solver.
 
     Attributes
     ----------
@@ -108,6 +109,10 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
     >>> round(model.score(X, y), 3)
     0.973
     """
+
+    # Where scikit-learn's HTML representation links to.
+    _doc_link_module = "skmax"
+    _doc_link_template = "https://skmax.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
 
     _parameter_constraints = {
         "weight_decay": [Interval(Real, 0, None, closed="left"), StrOptions({"1/n_samples"})],
@@ -201,14 +206,16 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             lambda theta: preconditioner(objective, columns, theta),
             tol=self.tol,
             max_iter=self.max_iter,
+            report=_Printer() if self.verbose else None,
         )
         fitted._store(solution, objective, target)
         self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(fitted.__dict__)
         if objective.weight_decay == 0 and _separates(objective, solution.theta, target.values):
             warnings.warn(
-                f"The model separates the classes without error, so that weight_decay=0 puts the minimum at infinity: the "
-                f"coefficients (largest: {np.abs(self.coef_).max():.1e}) would grow for ever. Pass weight_decay > 0.",
+                "The model separates the classes without error, which with weight_decay=0 puts the minimum at infinity:"
+                f" the coefficients, now up to {np.abs(self.coef_).max():.1e}, would grow for ever."
+                " Pass weight_decay > 0.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -464,3 +471,14 @@ def _separates(objective: Objective, theta: Float64Array, values: NDArray) -> bo
         if not np.all((own > 0.5) | (0 if weight is None else weight == 0)):
             return False
     return True
+
+
+class _Printer:
+    """Prints a line for each stage of the solver."""
+
+    def __init__(self) -> None:
+        self._begin = time.perf_counter()
+
+    def __call__(self, n_iter: int, value: float, gap: float) -> None:
+        seconds = time.perf_counter() - self._begin
+        print(f"iteration {n_iter:4d}   objective {value:.8f}   estimated gap {gap:.1e}   {seconds:.2f} s")

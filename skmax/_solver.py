@@ -46,13 +46,19 @@ def minimize(
     *,
     tol: float,
     max_iter: int,
+    report: Callable[[int, float, float], None] | None = None,
 ) -> Solution:
-    """Minimise `objective` from `start`; `precondition` builds a preconditioner at the point that it is given."""
+    """Minimise `objective` from `start`; `precondition` builds a preconditioner at the point that it is given.
+
+    `report` is told the number of iterations, f and the estimated gap before each stage and at the end.
+    """
     point = _Point(start, *objective(start))
     loss_curve = [point.value]
     while True:
         preconditioner = precondition(point.theta)
         gap = half_square(preconditioner.backward(point.gradient))
+        if report is not None:
+            report(len(loss_curve) - 1, point.value, gap)
         n_left = max_iter - (len(loss_curve) - 1)
         if gap <= tol or n_left <= 0:
             break

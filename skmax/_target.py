@@ -116,7 +116,6 @@ def _check_classes(classes: ArrayLike) -> NDArray:
     labels = check_array(classes, ensure_2d=False, dtype=None, input_name="classes")
     if labels.ndim != 1:
         raise ValueError(f"classes must be one-dimensional; got shape {labels.shape}.")
-    check_classification_targets(labels)
     unique = np.unique(labels)
     if len(unique) < max(len(labels), 2):
         raise ValueError(f"classes must be at least 2 different labels; got {labels.tolist()}.")

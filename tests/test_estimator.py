@@ -102,6 +102,17 @@ def test_shifting_and_scaling_columns_hardly_matters_to_the_solver():
     assert same_fit_at < 1e-3
 
 
+def test_verbose_prints_a_line_a_stage(capsys):
+    model = SoftmaxRegression(verbose=1).fit(*WINE)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 2
+    assert lines[0].startswith("iteration    0   objective 1.08")
+    assert lines[-1].split()[1] == str(model.n_iter_)
+    assert f"estimated gap {model.gap_:.1e}" in lines[-1]
+    SoftmaxRegression().fit(*WINE)
+    assert capsys.readouterr().out == ""
+
+
 # Warnings
 
 

@@ -1,0 +1,100 @@
+"""A fit needs memory for a few blocks and the parameters, however many rows there are; measured on Linux."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the anonymous memory from /proc"),
+]
+
+PREAMBLE = """
+import threading, time
+import numpy as np
+from skmax import SoftmaxRegression
+
+def anonymous():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
+
+def growth_during(call):
+    '''MB of anonymous memory at most above what there was before.'''
+    before, peak, stop = anonymous(), [0.0], threading.Event()
+    def watch():
+        while not stop.is_set():
+            peak[0] = max(peak[0], anonymous() - before)
+            time.sleep(0.002)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        result = call()
+    finally:
+        stop.set()
+        watcher.join()
+    return peak[0], result
+
+SoftmaxRegression().fit(np.eye(3), [0, 1, 2])  # imports and buffers that any fit needs
+rng = np.random.default_rng(0)
+"""
+
+
+def run(script):
+    """The last number that `script` prints, in a process of its own."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PREAMBLE + textwrap.dedent(script)], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return float(result.stdout.split()[-1])
+
+
+def test_a_memory_map_of_1200_megabytes(tmp_path):
+    growth = run(f"""
+        n_samples, n_features = 1_500_000, 100
+        X = np.memmap({str(tmp_path / "X")!r}, dtype=np.float64, mode="w+", shape=(n_samples, n_features))
+        for start in range(0, n_samples, 50_000):
+            X[start : start + 50_000] = rng.normal(size=(50_000, n_features))
+        X.flush()
+        y = (X[:, 0] > 0).astype(np.int8) + (X[:, 1] > 1)
+        X = np.memmap({str(tmp_path / "X")!r}, dtype=np.float64, mode="r", shape=(n_samples, n_features))
+        growth, model = growth_during(lambda: SoftmaxRegression(0.01, tol=1e-4).fit(X, y))
+        assert model.converged_ and model.score(X[:10_000], y[:10_000]) > 0.8
+        print(growth)
+    """)
+    assert growth < 150
+
+
+def test_many_rows_and_classes_need_no_array_of_their_product():
+    growth = run("""
+        X = rng.normal(size=(200_000, 20))
+        y = rng.integers(0, 200, size=200_000)
+        growth, model = growth_during(lambda: SoftmaxRegression(0.1, tol=1e-4).fit(X, y))
+        assert model.converged_
+        print(growth)
+    """)
+    assert growth < 150  # n_samples x n_classes would be 320
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba", "decision_function"])
+def test_predictions_do_not_double_their_output(method):
+    growth = run(f"""
+        X = rng.normal(size=(1_000_000, 5))
+        model = SoftmaxRegression(0.1).fit(X[:2000], rng.integers(0, 40, size=2000))
+        growth, output = growth_during(lambda: model.{method}(X))
+        print(growth / (output.nbytes / 2**20))
+    """)
+    assert growth < 1.25
+
+
+def test_the_fit_of_a_wide_sparse_matrix_does_not_fill_it():
+    growth = run("""
+        from scipy import sparse
+        X = sparse.random_array((20_000, 50_000), density=2e-4, rng=rng, format="csr")  # 8 GB if dense
+        y = rng.integers(0, 5, size=20_000)
+        growth, model = growth_during(lambda: SoftmaxRegression(0.01, tol=1e-3).fit(X, y))
+        print(growth / (model.coef_.nbytes / 2**20))
+    """)
+    assert growth < 120  # L-BFGS keeps 30 pairs of vectors, and SciPy works on copies of them
