@@ -170,8 +170,7 @@ def test_forms_of_X_agree(form):
 
 
 def small_sparse():
-    rng = np.random.default_rng(0)
-    X = sparse.random_array((60, 8), density=0.3, rng=rng, format="csr")
+    X = sparse.csr_array(sparse.random(60, 8, density=0.3, random_state=0))
     X.data[::5] = 0  # stored zeros
     X = sparse.csr_array(sparse.vstack([X, sparse.csr_array((3, 8))]))  # rows without entries
     X = sparse.csr_array(sparse.hstack([X, sparse.csr_array((63, 2))]))  # columns without entries

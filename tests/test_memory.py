@@ -92,7 +92,7 @@ def test_predictions_do_not_double_their_output(method):
 def test_the_fit_of_a_wide_sparse_matrix_does_not_fill_it():
     growth = run("""
         from scipy import sparse
-        X = sparse.random_array((20_000, 50_000), density=2e-4, rng=rng, format="csr")  # 8 GB if dense
+        X = sparse.csr_array(sparse.random(20_000, 50_000, density=2e-4, random_state=0))  # 8 GB if dense
         y = rng.integers(0, 5, size=20_000)
         growth, model = growth_during(lambda: SoftmaxRegression(0.01, tol=1e-3).fit(X, y))
         print(growth / (model.coef_.nbytes / 2**20))

@@ -152,7 +152,7 @@ def test_rows_that_sum_to_one_only_nearly_leave_the_redundant_direction_flat():
 
 
 def test_rows_of_csr_are_views():
-    X = sparse.random_array((20, 5), density=0.5, rng=np.random.default_rng(0), format="csr")
+    X = sparse.csr_array(sparse.random(20, 5, density=0.5, random_state=0))
     part = take_rows(X, slice(5, 12))
     np.testing.assert_array_equal(part.toarray(), X.toarray()[5:12])
     assert np.shares_memory(part.data, X.data)

@@ -84,7 +84,8 @@ def test_every_step_leaves_the_rows_summing_to_zero(kind):
     objective, theta = problem(4)
     change = kind(objective, Columns.of(objective), theta)
     step = change.forward(np.random.default_rng(2).normal(size=theta.size)).reshape(4, -1)
-    np.testing.assert_allclose(step.sum(axis=0), 0, atol=1e-12 * np.abs(step).max())
+    # the intercepts take up means of up to 5e4 scales, which costs them as many digits
+    np.testing.assert_allclose(step.sum(axis=0), 0, atol=1e-10 * np.abs(step).max())
 
 
 def test_the_gap_is_the_distance_to_the_minimum_of_the_quadratic_model():
