@@ -18,11 +18,13 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from skmax._objective import Float64Array, Objective, raw_prediction_blocks
+from skmax._objective import Objective
 from skmax._preconditioner import Columns, preconditioner
+from skmax._rows import Float64Array, Rows, raw_prediction
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._solver import Solution, minimize
 from skmax._target import Target, as_distributions, check_sample_weight, encode_target
+from skmax._threads import workers
 
 # An array-like, a sparse matrix or array, or a data frame, of shape (n_samples, n_features).
 MatrixLike: TypeAlias = Any
@@ -189,29 +191,32 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         )
         if self.warm_start and hasattr(self, "coef_"):
             self._check_same_problem(fitted, target.classes)
-        n_present = len(target.frequency)
-        objective = Objective(
-            X,
-            target.values,
-            target.sample_weight,
-            n_classes=n_present,
-            n_logits=1 if len(target.classes) == 2 else n_present,
-            weight_decay=1 / target.weight_sum if isinstance(self.weight_decay, str) else float(self.weight_decay),
-            fit_intercept=self.fit_intercept,
-        )
-        columns = Columns.of(objective)
-        solution = minimize(
-            objective,
-            self._start(objective, target),
-            lambda theta: preconditioner(objective, columns, theta),
-            tol=self.tol,
-            max_iter=self.max_iter,
-            report=_Printer() if self.verbose else None,
-        )
+        with workers() as pool:
+            rows = Rows(X, target.sample_weight, pool)
+            columns = Columns.of(rows, centred=self.fit_intercept)
+            origin = columns.far_from_zero(rows) if self.fit_intercept else None
+            rows, columns = rows.seen_from(origin), columns.seen_from(origin)
+            objective = Objective(
+                rows,
+                target.values,
+                n_classes=len(target.frequency),
+                n_logits=1 if len(target.classes) == 2 else len(target.frequency),
+                weight_decay=1 / target.weight_sum if isinstance(self.weight_decay, str) else float(self.weight_decay),
+                fit_intercept=self.fit_intercept,
+            )
+            solution = minimize(
+                objective,
+                self._start(objective, target),
+                lambda theta: preconditioner(objective, columns, theta),
+                tol=self.tol,
+                max_iter=self.max_iter,
+                report=_Printer() if self.verbose else None,
+            )
+            separates = objective.weight_decay == 0 and _separates(objective, solution.theta, target.values)
         fitted._store(solution, objective, target)
         self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(fitted.__dict__)
-        if objective.weight_decay == 0 and _separates(objective, solution.theta, target.values):
+        if separates:
             warnings.warn(
                 "The model separates the classes without error, which with weight_decay=0 puts the minimum at infinity:"
                 f" the coefficients, now up to {np.abs(self.coef_).max():.1e}, would grow for ever."
@@ -252,12 +257,18 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             theta[known, : objective.n_features] = self.coef_[rows][known]
             if self.fit_intercept:
                 theta[known, -1] = self.intercept_[rows][known]
+                if objective.rows.origin is not None:
+                    theta[known, -1] += theta[known, :-1] @ objective.rows.origin
         if objective.n_logits > 1:
             theta -= theta.mean(axis=0)
         return theta.ravel()
 
     def _store(self, solution: Solution, objective: Objective, target: Target) -> None:
-        coef, intercept = objective.split(solution.theta)
+        table = solution.theta.reshape(objective.n_logits, -1)
+        coef = table[:, : objective.n_features]
+        intercept = table[:, -1] if self.fit_intercept else np.zeros(len(coef))
+        if objective.rows.origin is not None:
+            intercept = intercept - coef @ objective.rows.origin
         self.classes_ = target.classes
         if objective.n_logits == 1:
             self.coef_, self.intercept_ = coef, intercept
@@ -267,8 +278,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             self.intercept_ = np.full(n_classes, -np.inf)
             self.coef_[target.present] = coef
             self.intercept_[target.present] = intercept
-        self.coef_ = self.coef_.astype(objective.X.dtype, copy=False)
-        self.intercept_ = self.intercept_.astype(objective.X.dtype, copy=False)
+        self.coef_ = self.coef_.astype(objective.rows.X.dtype)
+        self.intercept_ = self.intercept_.astype(objective.rows.X.dtype)
         self.objective_ = solution.value
         self.gap_ = solution.gap
         self.converged_ = solution.converged
@@ -442,7 +453,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         output: NDArray | None = None
-        for rows, logits in raw_prediction_blocks(X, self.coef_, self.intercept_):
+        for rows, x, _ in Rows(X).blocks(len(self.coef_)):
+            logits = raw_prediction(x, self.coef_, self.intercept_)
             if len(logits) == 1:
                 logits = np.concatenate([np.zeros_like(logits), logits])
             part = function(logits)
@@ -462,7 +474,7 @@ def _separates(objective: Objective, theta: Float64Array, values: NDArray) -> bo
     """Whether each row's own class has the larger part of the probability: then larger logits fit ever better."""
     if values.ndim == 2:
         return False  # some row's target is spread over classes, which holds its logits
-    for rows, x, weight in objective.blocks(objective.n_logits):
+    for rows, x, weight in objective.rows.blocks(objective.n_logits):
         probability = objective.probability(theta, x)
         if objective.n_logits == 1:
             own = np.where(values[rows] == 1, probability[0], 1 - probability[0])

@@ -18,58 +18,14 @@ column (absent without intercept); logits of a block are class-major, of shape (
 reductions over classes run along the long axis. Products are taken in the dtype of X, sums over blocks in float64.
 """
 
-from collections.abc import Iterator
-from typing import Any, TypeAlias
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from skmax._rows import Design, Float64Array, Rows, raw_prediction
 from skmax._softmax import FloatArray, normalize_in_place
 
-Float64Array: TypeAlias = NDArray[np.float64]
-Design: TypeAlias = Any  # a NumPy array or a SciPy CSR array or matrix, of shape (n_samples, n_features)
-
-# Numbers in a block: enough to spend the time in the matrix products, few enough for the block to stay in the cache;
-# more for rows so wide that a product over so few of them would be slow.
-_BLOCK_SIZE = 2**16
-_WIDE_BLOCK = (256, 2**22)  # rows at most, numbers at most
-
-
-def row_blocks(X: Design, width: int) -> Iterator[slice]:
-    """Ranges of rows to be worked on at a time, with `width` numbers for each row: no array has n_samples of them."""
-    n_samples, n_features = X.shape
-    n_rows = max(1, _BLOCK_SIZE // width, min(_WIDE_BLOCK[0], _WIDE_BLOCK[1] // width))
-    if sparse.issparse(X):
-        # Each product returns a new (n_features, width) array, so the block may be as large.
-        n_rows = max(n_rows, n_features)
-    for start in range(0, n_samples, n_rows):
-        yield slice(start, min(start + n_rows, n_samples))
-
-
-def take_rows(X: Design, rows: slice) -> Design:
-    """`X[rows]` as a view: of a CSR matrix too, sharing its data and indices."""
-    if not sparse.issparse(X):
-        return X[rows]
-    start, stop = X.indptr[rows.start], X.indptr[rows.stop]
-    # An array, not a matrix: `*` multiplies element by element. Its constructor would copy 64-bit indices to 32 bits.
-    part = sparse.csr_array((rows.stop - rows.start, X.shape[1]), dtype=X.dtype)
-    part.data, part.indices = X.data[start:stop], X.indices[start:stop]
-    part.indptr = X.indptr[rows.start : rows.stop + 1] - start
-    return part
-
-
-def raw_prediction_of(X: Design, coef: FloatArray, intercept: FloatArray | float) -> FloatArray:
-    """Class-major logits W X^T + b of shape (n_logits, n_rows), in a new C-contiguous array."""
-    logits = np.ascontiguousarray((X @ coef.T).T) if sparse.issparse(X) else coef @ X.T
-    logits += np.reshape(intercept, (-1, 1))
-    return logits
-
-
-def raw_prediction_blocks(X: Design, coef: FloatArray, intercept: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
-    """Blocks of rows with their class-major logits."""
-    for rows in row_blocks(X, len(coef)):
-        yield rows, raw_prediction_of(take_rows(X, rows), coef, intercept)
+# Multiplications that an exponential, and the other work on a logit, takes as long as.
+_LOGIT_COST = 30
 
 
 class Objective:
@@ -77,11 +33,10 @@ class Objective:
 
     Parameters
     ----------
-    X : {ndarray, CSR array or matrix} of shape (n_samples, n_features), float64 or float32
+    rows : Rows
+        X and the sample weights. The intercepts in `theta` are those at their origin.
     target : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_classes)
         Class indices or distributions.
-    sample_weight : ndarray of shape (n_samples,), float64, or None
-        None is a weight of 1 for each row.
     n_classes, n_logits : int
         As many logits as classes, or a single one for two classes.
     weight_decay : float
@@ -90,67 +45,69 @@ class Objective:
 
     def __init__(
         self,
-        X: Design,
+        rows: Rows,
         target: NDArray,
-        sample_weight: Float64Array | None,
         *,
         n_classes: int,
         n_logits: int,
         weight_decay: float,
         fit_intercept: bool,
     ) -> None:
-        self.X = X
-        self.sample_weight = sample_weight
-        self.n_samples, self.n_features = X.shape
+        self.rows = rows
         self.n_logits = n_logits
-        self.n_columns = self.n_features + fit_intercept
+        self.n_features = rows.n_features
+        self.n_columns = rows.n_features + fit_intercept
         self.weight_decay = weight_decay
         self.fit_intercept = fit_intercept
-        self.weight_sum = float(self.n_samples if sample_weight is None else sample_weight.sum())
-        self._target_sum = np.zeros((n_logits, self.n_columns))
-        for rows, x, weight in self.blocks(n_logits):
-            y = _class_major(target[rows], n_classes, n_logits).astype(X.dtype, copy=False)
-            self._add_weighted_rows(self._target_sum, y, x, weight)
+        self.cost = n_logits * (2 * self.n_columns + _LOGIT_COST)
+
+        def target_sum(within: slice) -> Float64Array:
+            total = np.zeros((n_logits, self.n_columns))
+            for block, x, weight in rows.blocks(n_logits, within):
+                y = _class_major(target[block], n_classes, n_logits).astype(rows.X.dtype, copy=False)
+                self._add_weighted_rows(total, y, x, weight)
+            return total
+
+        self._target_sum = rows.sum(target_sum, cost=self.cost)
 
     def __call__(self, theta: Float64Array) -> tuple[float, Float64Array]:
         theta = theta.reshape(self.n_logits, self.n_columns)
-        loss_sum, gradient_sum = self._sums(theta)
-        loss_sum -= float(np.vdot(theta, self._target_sum))
-        gradient_sum -= self._target_sum
+        sums = self._sums(theta)
+        loss_sum = sums[-1] - np.vdot(theta, self._target_sum)
+        gradient_sum = sums[:-1].reshape(theta.shape) - self._target_sum
         coef = theta[:, : self.n_features]
-        value = loss_sum / self.weight_sum + self.weight_decay / 2 * np.vdot(coef, coef)
-        gradient = gradient_sum / self.weight_sum
+        value = loss_sum / self.rows.weight_sum + self.weight_decay / 2 * np.vdot(coef, coef)
+        gradient = gradient_sum / self.rows.weight_sum
         gradient[:, : self.n_features] += self.weight_decay * coef
         return float(value), gradient.ravel()
 
-    def blocks(self, width: int) -> Iterator[tuple[slice, Design, Float64Array | None]]:
-        """Ranges of rows with their parts of X and of the weights, `width` numbers being needed for each row."""
-        for rows in row_blocks(self.X, width):
-            yield rows, take_rows(self.X, rows), None if self.sample_weight is None else self.sample_weight[rows]
-
     def probability(self, theta: Float64Array, x: Design) -> FloatArray:
         """Class-major probabilities of shape (n_logits, n_rows), for rows `x`."""
-        probability = raw_prediction_of(x, *self.split(theta.astype(self.X.dtype, copy=False)))
+        probability = raw_prediction(x, *self.split(theta))
         normalize_in_place(probability)
         return probability
 
-    def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Coefficients and intercepts in flat `theta`; without intercept, zeros."""
-        theta = theta.reshape(self.n_logits, self.n_columns)
-        coef = np.ascontiguousarray(theta[:, : self.n_features])
-        return coef, theta[:, -1].copy() if self.fit_intercept else np.zeros(self.n_logits, theta.dtype)
+    def split(self, theta: Float64Array) -> tuple[FloatArray, FloatArray]:
+        """Coefficients and intercepts in flat `theta`, in the dtype of X; without intercept, zeros."""
+        table = theta.reshape(self.n_logits, self.n_columns).astype(self.rows.X.dtype)
+        coef = np.ascontiguousarray(table[:, : self.n_features])
+        return coef, table[:, -1].copy() if self.fit_intercept else np.zeros(self.n_logits, table.dtype)
 
-    def _sums(self, theta: Float64Array) -> tuple[float, Float64Array]:
-        """sum_i s_i logsumexp(z_i) and its gradient: plain sums, neither normalised nor penalised."""
-        coef, intercept = self.split(theta.astype(self.X.dtype, copy=False))
-        loss_sum = 0.0
-        gradient_sum = np.zeros_like(theta)
-        for _, x, weight in self.blocks(self.n_logits):
-            logits = raw_prediction_of(x, coef, intercept)
-            log_partition = normalize_in_place(logits)  # the logits are probabilities from here on
-            loss_sum += float(log_partition.sum(dtype=np.float64) if weight is None else weight @ log_partition)
-            self._add_weighted_rows(gradient_sum, logits, x, weight)
-        return loss_sum, gradient_sum
+    def _sums(self, theta: Float64Array) -> Float64Array:
+        """The gradient of sum_i s_i logsumexp(z_i), flat, and that sum itself: not normalised, not penalised."""
+        coef, intercept = self.split(theta)
+
+        def sums(within: slice) -> Float64Array:
+            total = np.zeros(theta.size + 1)
+            gradient_sum = total[:-1].reshape(theta.shape)
+            for _, x, weight in self.rows.blocks(self.n_logits, within):
+                logits = raw_prediction(x, coef, intercept)
+                log_partition = normalize_in_place(logits)  # the logits are probabilities from here on
+                total[-1] += log_partition.sum(dtype=np.float64) if weight is None else weight @ log_partition
+                self._add_weighted_rows(gradient_sum, logits, x, weight)
+            return total
+
+        return self.rows.sum(sums, cost=self.cost)
 
     def _add_weighted_rows(
         self, total: Float64Array, factor: FloatArray, x: Design, weight: Float64Array | None
@@ -158,7 +115,7 @@ class Objective:
         """Add sum_i s_i factor_i (x_i, 1)^T to `total`. The class-major `factor` is overwritten."""
         if weight is not None:
             factor *= weight.astype(factor.dtype, copy=False)
-        total[:, : self.n_features] += (x.T @ factor.T).T if sparse.issparse(x) else factor @ x
+        total[:, : self.n_features] += (x.T @ factor.T).T if self.rows.is_sparse else factor @ x
         if self.fit_intercept:
             total[:, -1] += factor.sum(axis=1, dtype=np.float64)
 

@@ -19,12 +19,17 @@ the rows sum to zero at the minimum, so every step taken here does: the mean ove
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import linalg
 
-from skmax._objective import Float64Array, Objective
+from skmax._objective import Objective
+from skmax._rows import Float64Array, Rows
 
 # Parameters up to which the full Hessian is worth its cubic cost.
 _FULL_LIMIT = 1500
+
+
+# Spreads that a column's mean may lie from zero before the products lose digits to it, by dtype of X.
+_FAR = {np.float64: 1e6, np.float32: 30.0}
 
 
 @dataclass(frozen=True)
@@ -39,24 +44,35 @@ class Columns:
     scale: Float64Array
 
     @classmethod
-    def of(cls, objective: Objective) -> "Columns":
-        """Measured in one pass over blocks of rows."""
-        X, centred = objective.X, objective.fit_intercept
+    def of(cls, rows: Rows, *, centred: bool) -> "Columns":
+        """Measured in one pass."""
         # Deviations from the first row, not from 0, lose no digits where the mean is much larger than the spread, and
         # are exact for constant columns. They would fill a sparse X.
-        dense = not sparse.issparse(X)
-        origin = X[0].astype(np.float64) if centred and dense else np.zeros(objective.n_features)
-        total, squares = np.zeros_like(origin), np.zeros_like(origin)
-        for _, x, weight in objective.blocks(objective.n_features):
-            deviation = x - origin if dense else x
-            if weight is None:
-                weight = np.ones(x.shape[0])
-            total += weight @ deviation
-            squares += weight @ (deviation * deviation)
-        mean = total / objective.weight_sum if centred else np.zeros_like(origin)
-        scale = np.sqrt(np.maximum(squares / objective.weight_sum - mean**2, 0))
+        dense = not rows.is_sparse
+        first = rows.X[0].astype(np.float64) if centred and dense else np.zeros(rows.n_features)
+
+        def moments(within: slice) -> Float64Array:
+            total = np.zeros((2, rows.n_features))
+            for _, x, weight in rows.blocks(rows.n_features, within):
+                deviation = x - first if dense else x
+                weight = np.ones(x.shape[0]) if weight is None else weight
+                total += [weight @ deviation, weight @ (deviation * deviation)]
+            return total
+
+        mean, squares = rows.sum(moments, cost=4 * rows.n_features) / rows.weight_sum
+        mean = mean if centred else np.zeros_like(mean)
+        scale = np.sqrt(np.maximum(squares - mean**2, 0))
         scale[scale <= 1e-7 * np.abs(mean)] = 0  # what rounding leaves of a constant column
-        return cls(mean=origin + mean, scale=np.where(scale > 0, scale, 1))
+        return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
+
+    def far_from_zero(self, rows: Rows) -> Float64Array | None:
+        """The means of columns whose values differ only in late digits, which products with them would lose."""
+        far = np.abs(self.mean) > _FAR[rows.X.dtype.type] * self.scale
+        return np.where(far, self.mean, 0) if far.any() and not rows.is_sparse else None
+
+    def seen_from(self, origin: Float64Array | None) -> "Columns":
+        """The columns less `origin`."""
+        return self if origin is None else Columns(self.mean - origin, self.scale)
 
 
 class Preconditioner:
@@ -104,20 +120,24 @@ class DiagonalPreconditioner(Preconditioner):
     def __init__(self, objective: Objective, columns: Columns, theta: Float64Array) -> None:
         super().__init__(objective, columns)
         mean, scale = columns.mean, columns.scale
-        diagonal = np.zeros((self._n_logits, objective.n_columns))
-        for _, x, weight in objective.blocks(objective.n_columns):
-            probability = objective.probability(theta, x)
-            curvature = probability * (1 - probability) * (1 if weight is None else weight)
-            if sparse.issparse(x):
-                # sum_i c_i (x_i - mean)^2, without filling x
-                total = curvature.sum(axis=1)[:, None]
-                moment, square = curvature @ x, curvature @ (x * x)
-                diagonal[:, : len(scale)] += square - 2 * mean * moment + mean**2 * total
-            else:
-                diagonal[:, : len(scale)] += curvature @ (x - mean) ** 2
-            if self._fit_intercept:
-                diagonal[:, -1] += curvature.sum(axis=1)
-        diagonal /= objective.weight_sum
+
+        def curvatures(within: slice) -> Float64Array:
+            total = np.zeros((objective.n_logits, objective.n_columns))
+            for _, x, weight in objective.rows.blocks(objective.n_columns, within):
+                probability = objective.probability(theta, x)
+                curvature = probability * (1 - probability) * (1 if weight is None else weight)
+                if objective.rows.is_sparse:
+                    # sum_i c_i (x_i - mean)^2, without filling x
+                    moment, square = curvature @ x, curvature @ (x * x)
+                    square += mean**2 * curvature.sum(axis=1)[:, None] - 2 * mean * moment
+                else:
+                    square = curvature @ (x - mean) ** 2
+                total[:, : len(scale)] += square
+                if objective.fit_intercept:
+                    total[:, -1] += curvature.sum(axis=1)
+            return total
+
+        diagonal = objective.rows.sum(curvatures, cost=objective.cost) / objective.rows.weight_sum
         diagonal[:, : len(scale)] = (diagonal[:, : len(scale)] + objective.weight_decay) / scale**2
         # A class or column that no row is uncertain about has no curvature of its own; it must not get infinite steps.
         self._inverse_root = 1 / np.sqrt(np.maximum(diagonal, 1e-12 * max(diagonal.max(), 1e-300))).ravel()
@@ -153,24 +173,27 @@ class FullPreconditioner(Preconditioner):
 
     def _hessian(self, objective: Objective, theta: Float64Array) -> Float64Array:
         """H of the module's docstring, of shape (d, d), classes varying slowest."""
-        n_logits, n_columns = self._n_logits, objective.n_columns
+        n_logits, n_columns = objective.n_logits, objective.n_columns
         size = n_logits * n_columns
-        hessian = np.zeros((size, size))
-        for _, x, weight in objective.blocks(size):
-            probability = objective.probability(theta, x).astype(np.float64, copy=False)
-            weighted = probability if weight is None else probability * weight
-            x = x.toarray() if sparse.issparse(x) else x
-            tilde = (x - self._columns.mean) / self._columns.scale
-            if self._fit_intercept:
-                tilde = np.column_stack([tilde, np.ones(len(tilde))])
-            # sum_i s_i p_i p_i^T (x) x~_i x~_i^T is the Gram matrix of the rows (p_i (x) x~_i) sqrt(s_i).
-            root = np.sqrt(probability * weighted).T[:, :, None]
-            outer = (root * tilde[:, None, :]).reshape(len(tilde), size)
-            hessian -= outer.T @ outer
-            for k in range(n_logits):
-                own = slice(k * n_columns, (k + 1) * n_columns)
-                hessian[own, own] += (tilde.T * weighted[k]) @ tilde
-        hessian /= objective.weight_sum
+
+        def curvatures(within: slice) -> Float64Array:
+            total = np.zeros((size, size))
+            for _, x, weight in objective.rows.blocks(size, within):
+                probability = objective.probability(theta, x).astype(np.float64, copy=False)
+                weighted = probability if weight is None else probability * weight
+                tilde = ((x.toarray() if objective.rows.is_sparse else x) - self._columns.mean) / self._columns.scale
+                if objective.fit_intercept:
+                    tilde = np.column_stack([tilde, np.ones(len(tilde))])
+                # sum_i s_i p_i p_i^T (x) x~_i x~_i^T is the Gram matrix of the rows (p_i (x) x~_i) sqrt(s_i).
+                root = np.sqrt(probability * weighted).T[:, :, None]
+                outer = (root * tilde[:, None, :]).reshape(len(tilde), size)
+                total -= outer.T @ outer
+                for k in range(n_logits):
+                    own = slice(k * n_columns, (k + 1) * n_columns)
+                    total[own, own] += (tilde.T * weighted[k]) @ tilde
+            return total
+
+        hessian = objective.rows.sum(curvatures, cost=size**2) / objective.rows.weight_sum
         penalty = np.zeros(n_columns)
         penalty[: objective.n_features] = objective.weight_decay / self._columns.scale**2
         hessian[np.diag_indices(size)] += np.tile(penalty, n_logits)

@@ -194,8 +194,8 @@ def test_sparse_input_is_neither_changed_nor_copied(monkeypatch):
     seen = []
     from skmax import _estimator
 
-    objective = _estimator.Objective
-    monkeypatch.setattr(_estimator, "Objective", lambda X, *a, **k: seen.append(X) or objective(X, *a, **k))
+    rows = _estimator.Rows
+    monkeypatch.setattr(_estimator, "Rows", lambda X, *a, **k: seen.append(X) or rows(X, *a, **k))
     SoftmaxRegression().fit(X, y)
     assert np.shares_memory(seen[0].data, X.data)
     np.testing.assert_array_equal(X.data, before.data)
@@ -516,8 +516,8 @@ def test_predictions_do_not_depend_on_the_blocks(monkeypatch, block_size):
     X, y = WINE
     model = SoftmaxRegression().fit(X, y)
     expected = model.predict_proba(X), model.predict(X), model.decision_function(X)
-    monkeypatch.setattr("skmax._objective._BLOCK_SIZE", block_size)
-    monkeypatch.setattr("skmax._objective._WIDE_BLOCK", (1, 1))
+    monkeypatch.setattr("skmax._rows._BLOCK_SIZE", block_size)
+    monkeypatch.setattr("skmax._rows._WIDE_BLOCK", (1, 1))
     np.testing.assert_allclose(model.predict_proba(X), expected[0], rtol=1e-9)
     np.testing.assert_array_equal(model.predict(X), expected[1])
     np.testing.assert_allclose(model.decision_function(X), expected[2], rtol=1e-9)

@@ -5,8 +5,9 @@ import pytest
 from scipy import optimize, sparse
 from sklearn.linear_model import LogisticRegression
 
-from skmax import _objective
-from skmax._objective import Objective, take_rows
+from skmax import _rows
+from skmax._objective import Objective
+from skmax._rows import Rows, take_rows
 
 
 def plain(theta, X, Y, weight, weight_decay, fit_intercept):
@@ -45,7 +46,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_value_is_the_plain_one(case):
     X, target, Y, weight, theta, settings = problem(**case)
-    value, _ = Objective(X, target, weight, **settings)(theta)
+    value, _ = Objective(Rows(X, weight), target, **settings)(theta)
     expected = plain(theta, X, Y, np.ones(len(X)) if weight is None else weight, 0.3, case["fit_intercept"])
     assert value == pytest.approx(expected, rel=1e-13)
 
@@ -53,7 +54,7 @@ def test_value_is_the_plain_one(case):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_gradient_is_the_derivative(case):
     X, target, _, weight, theta, settings = problem(**case)
-    objective = Objective(X, target, weight, **settings)
+    objective = Objective(Rows(X, weight), target, **settings)
     numerical = optimize.approx_fprime(theta, lambda t: objective(t)[0], 1e-6)
     np.testing.assert_allclose(objective(theta)[1], numerical, atol=5e-6)  # forward differences: error of order 1e-6
 
@@ -62,7 +63,7 @@ def test_gradient_is_the_derivative(case):
 def test_value_is_the_one_scikit_learn_minimises(n_classes):
     """scikit-learn's fit is stationary in our objective at C = 1 / (weight_decay S), and lower than its neighbours."""
     X, target, _, weight, _, settings = problem(n_classes, weighted=True, n_samples=200)
-    objective = Objective(X, target, weight, **settings)
+    objective = Objective(Rows(X, weight), target, **settings)
     model = LogisticRegression(C=1 / (0.3 * weight.sum()), tol=1e-10, max_iter=10000)
     model.fit(X, target, sample_weight=weight)
     theta = np.column_stack([model.coef_, model.intercept_]).ravel()
@@ -79,7 +80,7 @@ def test_value_and_gradient_at_random_points_are_those_of_scikit_learn(n_classes
     loss_module = pytest.importorskip("sklearn._loss.loss")
     linear_loss = pytest.importorskip("sklearn.linear_model._linear_loss")
     X, target, _, weight, _, settings = problem(n_classes, weighted=True, fit_intercept=fit_intercept)
-    objective = Objective(X, target, weight, **settings)
+    objective = Objective(Rows(X, weight), target, **settings)
     base = loss_module.HalfBinomialLoss() if n_classes == 2 else loss_module.HalfMultinomialLoss(n_classes=n_classes)
     oracle = linear_loss.LinearModelLoss(base, fit_intercept)
     rng = np.random.default_rng(2)
@@ -98,8 +99,8 @@ def test_value_and_gradient_at_random_points_are_those_of_scikit_learn(n_classes
 def test_layouts_agree(layout, n_classes, weighted):
     X, target, _, weight, theta, settings = problem(n_classes, weighted=weighted)
     X[np.abs(X) < 0.5] = 0
-    expected = Objective(X, target, weight, **settings)(theta)
-    value, gradient = Objective(layout(X), target, weight, **settings)(theta)
+    expected = Objective(Rows(X, weight), target, **settings)(theta)
+    value, gradient = Objective(Rows(layout(X), weight), target, **settings)(theta)
     assert value == pytest.approx(expected[0], rel=1e-13)
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-11, atol=1e-13)
 
@@ -108,18 +109,18 @@ def test_layouts_agree(layout, n_classes, weighted):
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
 def test_blocks_of_any_size_agree(monkeypatch, block_size, layout):
     X, target, _, weight, theta, settings = problem(4, weighted=True, soft=True)
-    expected = Objective(layout(X), target, weight, **settings)(theta)
-    monkeypatch.setattr(_objective, "_BLOCK_SIZE", block_size)
-    monkeypatch.setattr(_objective, "_WIDE_BLOCK", (1, 1))
-    value, gradient = Objective(layout(X), target, weight, **settings)(theta)
+    expected = Objective(Rows(layout(X), weight), target, **settings)(theta)
+    monkeypatch.setattr(_rows, "_BLOCK_SIZE", block_size)
+    monkeypatch.setattr(_rows, "_WIDE_BLOCK", (1, 1))
+    value, gradient = Objective(Rows(layout(X), weight), target, **settings)(theta)
     assert value == pytest.approx(expected[0], rel=1e-13)
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-11, atol=1e-13)
 
 
 def test_float32_takes_products_in_float32_and_sums_in_float64():
     X, target, _, weight, theta, settings = problem(4, weighted=True, n_samples=5000)
-    expected = Objective(X, target, weight, **settings)(theta)
-    value, gradient = Objective(X.astype(np.float32), target, weight, **settings)(theta)
+    expected = Objective(Rows(X, weight), target, **settings)(theta)
+    value, gradient = Objective(Rows(X.astype(np.float32), weight), target, **settings)(theta)
     assert value == pytest.approx(expected[0], rel=1e-6)  # float32's eps is 1.2e-7
     assert gradient.dtype == np.float64
     np.testing.assert_allclose(gradient, expected[1], atol=1e-6)
@@ -128,9 +129,9 @@ def test_float32_takes_products_in_float32_and_sums_in_float64():
 def test_repeated_rows_are_weights_and_a_uniform_weight_cancels():
     X, target, _, _, theta, settings = problem(4)
     count = np.random.default_rng(3).integers(0, 4, size=len(X))
-    weighted = Objective(X, target, count.astype(float), **settings)(theta)
-    repeated = Objective(X.repeat(count, axis=0), target.repeat(count), None, **settings)(theta)
-    scaled = Objective(X, target, 1e3 * count, **settings)(theta)
+    weighted = Objective(Rows(X, count.astype(float)), target, **settings)(theta)
+    repeated = Objective(Rows(X.repeat(count, axis=0), None), target.repeat(count), **settings)(theta)
+    scaled = Objective(Rows(X, 1e3 * count), target, **settings)(theta)
     for other in (repeated, scaled):
         assert other[0] == pytest.approx(weighted[0], rel=1e-13)
         np.testing.assert_allclose(other[1], weighted[1], rtol=1e-11, atol=1e-13)
@@ -139,14 +140,14 @@ def test_repeated_rows_are_weights_and_a_uniform_weight_cancels():
 def test_one_logit_is_half_the_distance_between_two():
     """With two rows +w/2 and -w/2 the loss is that of one logit w; the penalty is half as large."""
     X, target, _, _, theta, settings = problem(2)
-    one = Objective(X, target, None, **settings)(theta)[0]
-    two = Objective(X, target, None, **settings | dict(n_logits=2))(np.concatenate([-theta / 2, theta / 2]))[0]
+    one = Objective(Rows(X, None), target, **settings)(theta)[0]
+    two = Objective(Rows(X, None), target, **settings | dict(n_logits=2))(np.concatenate([-theta / 2, theta / 2]))[0]
     assert one - two == pytest.approx(0.3 / 4 * np.dot(theta[:-1], theta[:-1]), rel=1e-12)
 
 
 def test_rows_that_sum_to_one_only_nearly_leave_the_redundant_direction_flat():
     X, Y, _, _, theta, settings = problem(3, soft=True)
-    objective = Objective(X, Y * (1 + 1e-5), None, **settings | dict(weight_decay=0.0))
+    objective = Objective(Rows(X, None), Y * (1 + 1e-5), **settings | dict(weight_decay=0.0))
     shifted = theta.reshape(3, -1) + np.array([0, 0, 0, 1e6])
     assert objective(shifted.ravel())[0] == pytest.approx(objective(theta)[0], abs=1e-8)  # eps of 1e6 is 1e-10
 

@@ -6,6 +6,7 @@ from scipy import sparse
 
 from skmax._objective import Objective
 from skmax._preconditioner import Columns, DiagonalPreconditioner, FullPreconditioner, preconditioner
+from skmax._rows import Rows
 
 
 def problem(n_classes, *, layout=np.asarray, fit_intercept=True, weight_decay=0.1, weighted=True):
@@ -15,9 +16,8 @@ def problem(n_classes, *, layout=np.asarray, fit_intercept=True, weight_decay=0.
     weight = rng.uniform(0, 2, size=60) if weighted else None
     n_logits = 1 if n_classes == 2 else n_classes
     objective = Objective(
-        layout(X),
+        Rows(layout(X), weight),
         rng.integers(0, n_classes, size=60),
-        weight,
         n_classes=n_classes,
         n_logits=n_logits,
         weight_decay=weight_decay,
@@ -28,6 +28,10 @@ def problem(n_classes, *, layout=np.asarray, fit_intercept=True, weight_decay=0.
     if n_logits > 1:
         theta -= theta.mean(axis=0)
     return objective, theta.ravel()
+
+
+def columns_of(objective):
+    return Columns.of(objective.rows, centred=objective.fit_intercept)
 
 
 def hessian_in_v(objective, theta, change):
@@ -47,7 +51,7 @@ def hessian_in_v(objective, theta, change):
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
 def test_the_full_preconditioner_makes_the_hessian_the_identity(n_classes, fit_intercept, layout):
     objective, theta = problem(n_classes, fit_intercept=fit_intercept, layout=layout)
-    change = FullPreconditioner(objective, Columns.of(objective), theta)
+    change = FullPreconditioner(objective, columns_of(objective), theta)
     eigenvalues = np.linalg.eigvalsh(hessian_in_v(objective, theta, change))
     # One direction per column of X, and the intercept, is redundant for three or more logits: its curvature is zero.
     redundant = 0 if n_classes == 2 else objective.n_columns
@@ -59,7 +63,7 @@ def test_the_full_preconditioner_makes_the_hessian_the_identity(n_classes, fit_i
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
 def test_the_diagonal_preconditioner_scales_each_parameter_to_unit_curvature(n_classes, layout):
     objective, theta = problem(n_classes, layout=layout)
-    change = DiagonalPreconditioner(objective, Columns.of(objective), theta)
+    change = DiagonalPreconditioner(objective, columns_of(objective), theta)
     diagonal = np.diagonal(hessian_in_v(objective, theta, change))
     if n_classes == 2:
         np.testing.assert_allclose(diagonal, 1, atol=1e-5)
@@ -73,7 +77,7 @@ def test_the_diagonal_preconditioner_scales_each_parameter_to_unit_curvature(n_c
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_backward_is_the_transpose_of_forward(kind, n_classes, fit_intercept):
     objective, theta = problem(n_classes, fit_intercept=fit_intercept)
-    change = kind(objective, Columns.of(objective), theta)
+    change = kind(objective, columns_of(objective), theta)
     rng = np.random.default_rng(1)
     v, gradient = rng.normal(size=(2, theta.size))
     assert np.dot(change.forward(v), gradient) == pytest.approx(np.dot(v, change.backward(gradient)), rel=1e-9)
@@ -82,7 +86,7 @@ def test_backward_is_the_transpose_of_forward(kind, n_classes, fit_intercept):
 @pytest.mark.parametrize("kind", [FullPreconditioner, DiagonalPreconditioner])
 def test_every_step_leaves_the_rows_summing_to_zero(kind):
     objective, theta = problem(4)
-    change = kind(objective, Columns.of(objective), theta)
+    change = kind(objective, columns_of(objective), theta)
     step = change.forward(np.random.default_rng(2).normal(size=theta.size)).reshape(4, -1)
     # the intercepts take up means of up to 5e4 scales, which costs them as many digits
     np.testing.assert_allclose(step.sum(axis=0), 0, atol=1e-10 * np.abs(step).max())
@@ -92,7 +96,7 @@ def test_the_gap_is_the_distance_to_the_minimum_of_the_quadratic_model():
     """Half the squared Newton decrement, with the Hessian by differences and its pseudo-inverse."""
     objective, theta = problem(3)
     gradient = objective(theta)[1]
-    columns = Columns.of(objective)
+    columns = columns_of(objective)
     gap = np.sum(FullPreconditioner(objective, columns, theta).backward(gradient) ** 2) / 2
     change = DiagonalPreconditioner(objective, columns, theta)
     in_v = change.backward(gradient)
@@ -108,9 +112,9 @@ def test_singular_columns_are_harmless(kind, weight_decay):
     x = rng.normal(size=50)
     X = np.column_stack([x, x, np.full(50, 1.24e18), np.zeros(50), 1e18 * rng.normal(size=50), 1e-8 * x])
     objective = Objective(
-        X, rng.integers(0, 3, 50), None, n_classes=3, n_logits=3, weight_decay=weight_decay, fit_intercept=True
+        Rows(X), rng.integers(0, 3, 50), n_classes=3, n_logits=3, weight_decay=weight_decay, fit_intercept=True
     )
-    columns = Columns.of(objective)
+    columns = columns_of(objective)
     np.testing.assert_array_equal(columns.scale[2:4], 1)
     theta = np.zeros(3 * 7)
     change = kind(objective, columns, theta)
@@ -124,17 +128,17 @@ def test_singular_columns_are_harmless(kind, weight_decay):
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_columns_are_weighted_means_and_deviations(layout, fit_intercept):
     objective, _ = problem(3, layout=layout, fit_intercept=fit_intercept)
-    X = objective.X.toarray() if sparse.issparse(objective.X) else objective.X
-    weight = objective.sample_weight
+    X = objective.rows.X.toarray() if sparse.issparse(objective.rows.X) else objective.rows.X
+    weight = objective.rows.sample_weight
     mean = np.average(X, axis=0, weights=weight) if fit_intercept else np.zeros(3)
-    columns = Columns.of(objective)
+    columns = columns_of(objective)
     np.testing.assert_allclose(columns.mean, mean, rtol=1e-12)
     np.testing.assert_allclose(columns.scale, np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight)), rtol=1e-10)
 
 
 def test_the_choice_depends_on_the_number_of_parameters(monkeypatch):
     objective, theta = problem(3)
-    columns = Columns.of(objective)
+    columns = columns_of(objective)
     assert isinstance(preconditioner(objective, columns, theta), FullPreconditioner)
     monkeypatch.setattr("skmax._preconditioner._FULL_LIMIT", theta.size - 1)
     assert isinstance(preconditioner(objective, columns, theta), DiagonalPreconditioner)

@@ -1,0 +1,110 @@
+"""The rows of the data: taken block by block, over the threads, whatever X is made of.
+
+No function here, or above, allocates an array of n_samples x n_classes or a second X: a sum over rows is a sum over
+blocks that fit the cache, and a block of a CSR matrix is a view.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skmax._softmax import FloatArray
+from skmax._threads import Workers
+
+T = TypeVar("T")
+Float64Array: TypeAlias = NDArray[np.float64]
+Design: TypeAlias = Any  # a NumPy array or a SciPy CSR array or matrix, of shape (n_samples, n_features)
+
+# Numbers in a block: enough to spend the time in the matrix products, few enough for the block to stay in the cache;
+# more for rows so wide that a product over so few of them would be slow.
+_BLOCK_SIZE = 2**16
+_WIDE_BLOCK = (256, 2**22)  # rows at most, numbers at most
+# A thread takes about 0.1 ms to start: less work than this many multiplications is done sooner without.
+_THREADING_PAYS = 2**21
+
+
+class Rows:
+    """X and the sample weights, as blocks of rows.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR array or matrix} of shape (n_samples, n_features), float64 or float32
+    sample_weight : ndarray of shape (n_samples,), float64, or None
+        None is a weight of 1 for each row.
+    workers : Workers, default=None
+        Threads. None is the calling one alone.
+    origin : ndarray of shape (n_features,), or None
+        Subtracted from each row of a dense X, block by block: products with columns far from zero would lose the digits
+        in which these differ. None subtracts nothing.
+    """
+
+    def __init__(
+        self,
+        X: Design,
+        sample_weight: Float64Array | None = None,
+        workers: Workers | None = None,
+        origin: Float64Array | None = None,
+    ) -> None:
+        self.X = X
+        self.sample_weight = sample_weight
+        self.origin = origin
+        self.n_samples, self.n_features = X.shape
+        self.is_sparse = sparse.issparse(X)
+        self.weight_sum = float(self.n_samples if sample_weight is None else sample_weight.sum())
+        self._workers = workers or Workers()
+        self._origin = None if origin is None else origin.astype(X.dtype)
+
+    def seen_from(self, origin: Float64Array | None) -> "Rows":
+        """The same rows less `origin`."""
+        return self if origin is None else Rows(self.X, self.sample_weight, self._workers, origin)
+
+    def sum(self, function: Callable[[slice], T], *, cost: int) -> T:
+        """The sum of `function` over ranges of rows that make up all of them, at `cost` multiplications a row.
+
+        There is one range for each thread where that pays. The sum is taken in the order of the rows, so that it
+        depends on the number of threads, in its rounding, but not on which of them is faster.
+        """
+        n_ranges = self._workers.n_threads if self.n_samples * cost >= _THREADING_PAYS else 1
+        edges = np.linspace(0, self.n_samples, n_ranges + 1).astype(int).tolist()
+        parts = self._workers.map(function, [slice(*edge) for edge in itertools.pairwise(edges)])
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part  # type: ignore[operator]
+        return total
+
+    def blocks(self, width: int, within: slice | None = None) -> Iterator[tuple[slice, Design, Float64Array | None]]:
+        """Ranges of the rows `within`, their part of X, and of the weights; `width` numbers are needed for each row."""
+        n_rows = max(1, _BLOCK_SIZE // width, min(_WIDE_BLOCK[0], _WIDE_BLOCK[1] // width))
+        if self.is_sparse:
+            # Each sparse product returns a new (n_features, width) array, so the block may be as large.
+            n_rows = max(n_rows, self.n_features)
+        within = within or slice(0, self.n_samples)
+        for start in range(within.start, within.stop, n_rows):
+            rows = slice(start, min(start + n_rows, within.stop))
+            x = take_rows(self.X, rows)
+            if self._origin is not None:
+                x = x - self._origin
+            yield rows, x, None if self.sample_weight is None else self.sample_weight[rows]
+
+
+def take_rows(X: Design, rows: slice) -> Design:
+    """`X[rows]` as a view: of a CSR matrix too, sharing its data and indices."""
+    if not sparse.issparse(X):
+        return X[rows]
+    start, stop = X.indptr[rows.start], X.indptr[rows.stop]
+    # An array, not a matrix: `*` multiplies element by element. Its constructor would copy 64-bit indices to 32 bits.
+    part = sparse.csr_array((rows.stop - rows.start, X.shape[1]), dtype=X.dtype)
+    part.data, part.indices = X.data[start:stop], X.indices[start:stop]
+    part.indptr = X.indptr[rows.start : rows.stop + 1] - start
+    return part
+
+
+def raw_prediction(x: Design, coef: FloatArray, intercept: FloatArray) -> FloatArray:
+    """Class-major logits W x^T + b of shape (n_logits, n_rows), in a new C-contiguous array."""
+    logits = np.ascontiguousarray((x @ coef.T).T) if sparse.issparse(x) else coef @ x.T
+    logits += intercept[:, None]
+    return logits
