@@ -18,8 +18,9 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from skmax._columns import Coordinates, work_coordinates
 from skmax._objective import Objective
-from skmax._preconditioner import Columns, preconditioner
+from skmax._preconditioner import preconditioner
 from skmax._rows import Float64Array, Rows, raw_prediction
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._solver import Solution, minimize
@@ -192,10 +193,9 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         if self.warm_start and hasattr(self, "coef_"):
             self._check_same_problem(fitted, target.classes)
         with workers() as pool:
-            rows = Rows(X, target.sample_weight, pool)
-            columns = Columns.of(rows, centred=self.fit_intercept)
-            origin = columns.far_from_zero(rows) if self.fit_intercept else None
-            rows, columns = rows.seen_from(origin), columns.seen_from(origin)
+            coordinates, rows, columns = work_coordinates(
+                Rows(X, target.sample_weight, pool), centred=self.fit_intercept
+            )
             objective = Objective(
                 rows,
                 target.values,
@@ -206,14 +206,14 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             )
             solution = minimize(
                 objective,
-                self._start(objective, target),
+                self._start(objective, target, coordinates).ravel(),
                 lambda theta: preconditioner(objective, columns, theta),
                 tol=self.tol,
                 max_iter=self.max_iter,
                 report=_Printer() if self.verbose else None,
             )
             separates = objective.weight_decay == 0 and _separates(objective, solution.theta, target.values)
-        fitted._store(solution, objective, target)
+        fitted._store(solution, objective, target, coordinates)
         self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(fitted.__dict__)
         if separates:
@@ -241,45 +241,34 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
                     "(classes= fixes the labels), or fit a new estimator."
                 )
 
-    def _start(self, objective: Objective, target: Target) -> Float64Array:
+    def _start(self, objective: Objective, target: Target, coordinates: Coordinates) -> Float64Array:
         """The last fit's parameters if warm, else those of the minimum under strong weight decay.
 
         These are zero coefficients and, as intercepts, the logarithms of the class frequencies.
         """
-        theta = np.zeros((len(target.frequency), objective.n_columns))
-        if self.fit_intercept:
-            theta[:, -1] = np.log(target.frequency)
-        if objective.n_logits == 1:
-            theta = theta[1:] - theta[:1]
+        coef = np.zeros((objective.n_logits, objective.n_features))
+        log_frequency = np.log(target.frequency)
+        intercept = log_frequency[1:] - log_frequency[0] if objective.n_logits == 1 else log_frequency
         if self.warm_start and hasattr(self, "coef_"):
             rows = target.present if objective.n_logits > 1 else [True]
             known = np.isfinite(self.intercept_[rows])  # else without weight in the last fit
-            theta[known, : objective.n_features] = self.coef_[rows][known]
-            if self.fit_intercept:
-                theta[known, -1] = self.intercept_[rows][known]
-                if objective.rows.origin is not None:
-                    theta[known, -1] += theta[known, :-1] @ objective.rows.origin
-        if objective.n_logits > 1:
-            theta -= theta.mean(axis=0)
-        return theta.ravel()
+            coef[known], intercept[known] = coordinates.inward(self.coef_[rows][known], self.intercept_[rows][known])
+        theta = objective.join(coef, intercept)
+        return theta - theta.mean(axis=0) if objective.n_logits > 1 else theta
 
-    def _store(self, solution: Solution, objective: Objective, target: Target) -> None:
-        table = solution.theta.reshape(objective.n_logits, -1)
-        coef = table[:, : objective.n_features]
-        intercept = table[:, -1] if self.fit_intercept else np.zeros(len(coef))
-        if objective.rows.origin is not None:
-            intercept = intercept - coef @ objective.rows.origin
+    def _store(self, solution: Solution, objective: Objective, target: Target, coordinates: Coordinates) -> None:
+        coef, intercept = coordinates.outward(*objective.split(solution.theta))
         self.classes_ = target.classes
         if objective.n_logits == 1:
             self.coef_, self.intercept_ = coef, intercept
         else:
             n_classes = len(target.classes)
-            self.coef_ = np.zeros((n_classes, objective.n_features))
+            self.coef_ = np.zeros((n_classes, coef.shape[1]))
             self.intercept_ = np.full(n_classes, -np.inf)
             self.coef_[target.present] = coef
             self.intercept_[target.present] = intercept
-        self.coef_ = self.coef_.astype(objective.rows.X.dtype)
-        self.intercept_ = self.intercept_.astype(objective.rows.X.dtype)
+        self.coef_ = self.coef_.astype(objective.rows.X.dtype, copy=False)
+        self.intercept_ = self.intercept_.astype(objective.rows.X.dtype, copy=False)
         self.objective_ = solution.value
         self.gap_ = solution.gap
         self.converged_ = solution.converged

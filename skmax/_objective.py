@@ -83,15 +83,23 @@ class Objective:
 
     def probability(self, theta: Float64Array, x: Design) -> FloatArray:
         """Class-major probabilities of shape (n_logits, n_rows), for rows `x`."""
-        probability = raw_prediction(x, *self.split(theta))
+        probability = self._raw_prediction(x, *self.split(theta))
         normalize_in_place(probability)
         return probability
 
-    def split(self, theta: Float64Array) -> tuple[FloatArray, FloatArray]:
-        """Coefficients and intercepts in flat `theta`, in the dtype of X; without intercept, zeros."""
-        table = theta.reshape(self.n_logits, self.n_columns).astype(self.rows.X.dtype)
-        coef = np.ascontiguousarray(table[:, : self.n_features])
-        return coef, table[:, -1].copy() if self.fit_intercept else np.zeros(self.n_logits, table.dtype)
+    def split(self, theta: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """Coefficients and intercepts in flat `theta`; without intercept, zeros."""
+        table = theta.reshape(self.n_logits, self.n_columns)
+        intercept = table[:, -1].copy() if self.fit_intercept else np.zeros(self.n_logits)
+        return np.ascontiguousarray(table[:, : self.n_features]), intercept
+
+    def join(self, coef: Float64Array, intercept: Float64Array) -> Float64Array:
+        """`theta`, of shape (n_logits, n_columns), of coefficients and intercepts."""
+        return np.column_stack([coef, intercept]) if self.fit_intercept else coef
+
+    def _raw_prediction(self, x: Design, coef: Float64Array, intercept: Float64Array) -> FloatArray:
+        dtype = self.rows.X.dtype
+        return raw_prediction(x, coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False))
 
     def _sums(self, theta: Float64Array) -> Float64Array:
         """The gradient of sum_i s_i logsumexp(z_i), flat, and that sum itself: not normalised, not penalised."""
@@ -101,7 +109,7 @@ class Objective:
             total = np.zeros(theta.size + 1)
             gradient_sum = total[:-1].reshape(theta.shape)
             for _, x, weight in self.rows.blocks(self.n_logits, within):
-                logits = raw_prediction(x, coef, intercept)
+                logits = self._raw_prediction(x, coef, intercept)
                 log_partition = normalize_in_place(logits)  # the logits are probabilities from here on
                 total[-1] += log_partition.sum(dtype=np.float64) if weight is None else weight @ log_partition
                 self._add_weighted_rows(gradient_sum, logits, x, weight)

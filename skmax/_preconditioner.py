@@ -16,63 +16,20 @@ Three or more logits are redundant: adding one vector to all rows of (W, b) chan
 the rows sum to zero at the minimum, so every step taken here does: the mean over classes is removed from it.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import linalg
 
+from skmax._columns import Columns
 from skmax._objective import Objective
-from skmax._rows import Float64Array, Rows
+from skmax._rows import Float64Array
 
 # Parameters up to which the full Hessian is worth its cubic cost.
 _FULL_LIMIT = 1500
 
 
-# Spreads that a column's mean may lie from zero before the products lose digits to it, by dtype of X.
-_FAR = {np.float64: 1e6, np.float32: 30.0}
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Weighted mean and scale of each column of X.
-
-    They are the standard deviations, or, without an intercept to absorb the mean, 0 and the root mean squares. A column
-    without spread has scale 1.
-    """
-
-    mean: Float64Array
-    scale: Float64Array
-
-    @classmethod
-    def of(cls, rows: Rows, *, centred: bool) -> "Columns":
-        """Measured in one pass."""
-        # Deviations from the first row, not from 0, lose no digits where the mean is much larger than the spread, and
-        # are exact for constant columns. They would fill a sparse X.
-        dense = not rows.is_sparse
-        first = rows.X[0].astype(np.float64) if centred and dense else np.zeros(rows.n_features)
-
-        def moments(within: slice) -> Float64Array:
-            total = np.zeros((2, rows.n_features))
-            for _, x, weight in rows.blocks(rows.n_features, within):
-                deviation = x - first if dense else x
-                weight = np.ones(x.shape[0]) if weight is None else weight
-                total += [weight @ deviation, weight @ (deviation * deviation)]
-            return total
-
-        mean, squares = rows.sum(moments, cost=4 * rows.n_features) / rows.weight_sum
-        mean = mean if centred else np.zeros_like(mean)
-        scale = np.sqrt(np.maximum(squares - mean**2, 0))
-        scale[scale <= 1e-7 * np.abs(mean)] = 0  # what rounding leaves of a constant column
-        return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
-
-    def far_from_zero(self, rows: Rows) -> Float64Array | None:
-        """The means of columns whose values differ only in late digits, which products with them would lose."""
-        far = np.abs(self.mean) > _FAR[rows.X.dtype.type] * self.scale
-        return np.where(far, self.mean, 0) if far.any() and not rows.is_sparse else None
-
-    def seen_from(self, origin: Float64Array | None) -> "Columns":
-        """The columns less `origin`."""
-        return self if origin is None else Columns(self.mean - origin, self.scale)
+# A parameter that no row is uncertain about has no curvature; it must not get infinite steps. One of a column of unit
+# spread has at most 1/4, and the weight decay.
+_LEAST_CURVATURE = 1e-12
 
 
 class Preconditioner:
@@ -139,8 +96,7 @@ class DiagonalPreconditioner(Preconditioner):
 
         diagonal = objective.rows.sum(curvatures, cost=objective.cost) / objective.rows.weight_sum
         diagonal[:, : len(scale)] = (diagonal[:, : len(scale)] + objective.weight_decay) / scale**2
-        # A class or column that no row is uncertain about has no curvature of its own; it must not get infinite steps.
-        self._inverse_root = 1 / np.sqrt(np.maximum(diagonal, 1e-12 * max(diagonal.max(), 1e-300))).ravel()
+        self._inverse_root = 1 / np.sqrt(np.maximum(diagonal, _LEAST_CURVATURE)).ravel()
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         return self._inverse_root * v
@@ -157,11 +113,11 @@ class FullPreconditioner(Preconditioner):
         hessian = self._hessian(objective, theta)
         # Scaled to a unit diagonal, so that the jitter below is relative to each parameter's own curvature.
         diagonal = hessian.diagonal()
-        self._inverse_root = 1 / np.sqrt(np.maximum(diagonal, 1e-12 * max(diagonal.max(), 1e-300)))
+        self._inverse_root = 1 / np.sqrt(np.maximum(diagonal, _LEAST_CURVATURE))
         hessian *= self._inverse_root
         hessian *= self._inverse_root[:, None]
         # Redundant logits, duplicate and constant columns make it singular; rounding may make it slightly indefinite.
-        jitter = 1e-10
+        jitter = 1e-13
         while True:
             try:
                 jittered = hessian.copy()

@@ -37,9 +37,8 @@ class Rows:
         None is a weight of 1 for each row.
     workers : Workers, default=None
         Threads. None is the calling one alone.
-    origin : ndarray of shape (n_features,), or None
-        Subtracted from each row of a dense X, block by block: products with columns far from zero would lose the digits
-        in which these differ. None subtracts nothing.
+    origin : ndarray of shape (n_features,), default=None
+        Subtracted from each row of a dense X, block by block.
     """
 
     def __init__(
@@ -51,16 +50,19 @@ class Rows:
     ) -> None:
         self.X = X
         self.sample_weight = sample_weight
-        self.origin = origin
         self.n_samples, self.n_features = X.shape
         self.is_sparse = sparse.issparse(X)
         self.weight_sum = float(self.n_samples if sample_weight is None else sample_weight.sum())
         self._workers = workers or Workers()
         self._origin = None if origin is None else origin.astype(X.dtype)
 
-    def seen_from(self, origin: Float64Array | None) -> "Rows":
+    def seen_from(self, origin: Float64Array) -> "Rows":
         """The same rows less `origin`."""
-        return self if origin is None else Rows(self.X, self.sample_weight, self._workers, origin)
+        return Rows(self.X, self.sample_weight, self._workers, origin)
+
+    def of_other_columns(self, X: Design) -> "Rows":
+        """Rows of another X, with the same weights."""
+        return Rows(X, self.sample_weight, self._workers)
 
     def sum(self, function: Callable[[slice], T], *, cost: int) -> T:
         """The sum of `function` over ranges of rows that make up all of them, at `cost` multiplications a row.

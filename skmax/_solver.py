@@ -20,6 +20,8 @@ from skmax._preconditioner import Preconditioner
 
 # An old preconditioner misjudges the gap, so that a stage aims for a part of `tol`: cheaper than another stage.
 _STAGE_TOL = 0.3
+# Quarters of the first step of a stage tried in turn.
+_SHORTENINGS = 15
 # Iterations of a stage at most.
 _STAGE_LENGTH = 15
 
@@ -76,6 +78,10 @@ class _Point:
     gradient: Float64Array
 
 
+class _TooLong(Exception):
+    """The first step of a stage went uphill."""
+
+
 def _stage(
     objective: Callable[[Float64Array], tuple[float, Float64Array]],
     start: _Point,
@@ -85,16 +91,38 @@ def _stage(
     max_iter: int,
 ) -> _Point:
     """The last point that L-BFGS accepted, of lower value than `start`, or `start` itself."""
-    # L-BFGS-B makes its first step one of unit length. In units of the gradient's length that is the Newton step.
-    unit = np.linalg.norm(preconditioner.backward(start.gradient))
+    # L-BFGS-B makes its first step one of unit length. In units of the gradient's length that is the Newton step, which
+    # outliers make too long, up to a thousand times. The line search of L-BFGS-B would spend all of its trials on it.
+    unit = float(np.linalg.norm(preconditioner.backward(start.gradient)))
+    for _ in range(_SHORTENINGS):
+        try:
+            return _l_bfgs(objective, start, preconditioner, unit, loss_curve, tol, max_iter)
+        except _TooLong:
+            unit /= 4
+    return start
+
+
+def _l_bfgs(
+    objective: Callable[[Float64Array], tuple[float, Float64Array]],
+    start: _Point,
+    preconditioner: Preconditioner,
+    unit: float,
+    loss_curve: list[float],
+    tol: float,
+    max_iter: int,
+) -> _Point:
+    """L-BFGS-B in v, in units of `unit`."""
     evaluated = accepted = start
 
     def in_v(v: Float64Array) -> tuple[float, Float64Array]:
         nonlocal evaluated
         if not v.any():  # where L-BFGS-B begins, known already
             return start.value, unit * preconditioner.backward(start.gradient)
+        first = evaluated is start
         theta = start.theta + preconditioner.forward(unit * v)
         evaluated = _Point(theta, *objective(theta))
+        if first and not evaluated.value < start.value:
+            raise _TooLong
         return evaluated.value, unit * preconditioner.backward(evaluated.gradient)
 
     def after_iteration(v: Float64Array) -> None:

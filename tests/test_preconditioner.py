@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from skmax._columns import Columns
 from skmax._objective import Objective
-from skmax._preconditioner import Columns, DiagonalPreconditioner, FullPreconditioner, preconditioner
+from skmax._preconditioner import DiagonalPreconditioner, FullPreconditioner, preconditioner
 from skmax._rows import Rows
 
 

@@ -1,0 +1,94 @@
+"""The columns of X: their means and scales, and the coordinates in which a fit works on them.
+
+Adding `origin` to each row, or turning the columns by an orthonormal `basis`, changes neither the logits nor the
+penalty, if the parameters follow:
+
+    x' = (x - origin) basis,     W = W' basis^T,     b = b' - W origin,     ||W|| = ||W'||.
+
+An origin keeps the digits of columns that lie far from zero. A basis of the rows of X serves where there are fewer rows
+than columns: the gradient of the loss, and so W at the minimum, is a combination of rows (B. Scholkopf, R. Herbrich
+and A. J. Smola, 2001, A generalized representer theorem), and a fit needs only as many columns as there are rows.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from skmax._rows import Float64Array, Rows
+
+# Spreads that a column's mean may lie from zero before products lose digits to it, by dtype of X.
+_FAR = {np.float64: 1e6, np.float32: 30.0}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Weighted mean and scale of each column.
+
+    They are the standard deviations, or, without an intercept to absorb the mean, 0 and the root mean squares. A column
+    without spread has scale 1.
+    """
+
+    mean: Float64Array
+    scale: Float64Array
+
+    @classmethod
+    def of(cls, rows: Rows, *, centred: bool) -> "Columns":
+        """Measured in one pass."""
+        # Deviations from the first row, not from 0, lose no digits where the mean is much larger than the spread, and
+        # are exact for constant columns. They would fill a sparse X.
+        dense = not rows.is_sparse
+        first = rows.X[0].astype(np.float64) if centred and dense else np.zeros(rows.n_features)
+
+        def moments(within: slice) -> Float64Array:
+            total = np.zeros((2, rows.n_features))
+            for _, x, weight in rows.blocks(rows.n_features, within):
+                deviation = x - first if dense else x
+                weight = np.ones(x.shape[0]) if weight is None else weight
+                total += [weight @ deviation, weight @ (deviation * deviation)]
+            return total
+
+        mean, squares = rows.sum(moments, cost=4 * rows.n_features) / rows.weight_sum
+        mean = mean if centred else np.zeros_like(mean)
+        scale = np.sqrt(np.maximum(squares - mean**2, 0))
+        scale[scale <= 1e-7 * np.abs(mean)] = 0  # what rounding leaves of a constant column
+        return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """The change from the user's columns to those of the fit; None stands for no change."""
+
+    origin: Float64Array | None = None
+    basis: Float64Array | None = None
+
+    def inward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """W' and b' of the user's W and b."""
+        if self.origin is not None:
+            intercept = intercept + coef @ self.origin
+        return (coef if self.basis is None else coef @ self.basis), intercept
+
+    def outward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """The user's W and b of W' and b'."""
+        if self.basis is not None:
+            coef = coef @ self.basis.T
+        return coef, (intercept if self.origin is None else intercept - coef @ self.origin)
+
+
+def work_coordinates(rows: Rows, *, centred: bool) -> tuple[Coordinates, Rows, Columns]:
+    """The coordinates to fit in, with the rows and their columns as they are there."""
+    columns = Columns.of(rows, centred=centred)
+    if rows.is_sparse:
+        return Coordinates(), rows, columns
+    if rows.n_features > rows.n_samples:
+        # One QR factorisation of X^T, 2 n_features n_samples^2 operations, for an X of n_samples x n_samples.
+        origin = columns.mean if centred else None
+        deviation = rows.X - columns.mean
+        basis, triangle = linalg.qr(deviation.T, mode="economic", overwrite_a=True, check_finite=False)
+        turned = rows.of_other_columns(np.ascontiguousarray(triangle.T, dtype=rows.X.dtype))
+        return Coordinates(origin, basis), turned, Columns.of(turned, centred=centred)
+    far = np.abs(columns.mean) > _FAR[rows.X.dtype.type] * columns.scale
+    if not (centred and far.any()):
+        return Coordinates(), rows, columns
+    origin = np.where(far, columns.mean, 0)
+    return Coordinates(origin), rows.seen_from(origin), Columns(columns.mean - origin, columns.scale)
