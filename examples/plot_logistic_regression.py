@@ -85,8 +85,7 @@ for name, (X, y) in {**raw, "digits, standardised": scaled}.items():
 # On raw data the default ``solver="lbfgs"`` wants more than its 100 iterations. With more, its test of the gradient
 # passes at various distances from the minimum, on the digits at 5e-4. ``"newton-cholesky"`` does not mind the scale of
 # the columns either: on the two small sets it is faster than ``SoftmaxRegression``, on the digits, with 650 parameters,
-# slower. On standardised digits ``LogisticRegression()`` is the fastest by far; the 5e-5 that it leaves
-# hardly matter.
+# slower. On standardised digits ``LogisticRegression()`` is the fastest by far; the 5e-5 that it leaves hardly matter.
 #
 # The picture: the coefficients for raw wine data, each times the standard deviation of its column.
 

@@ -43,7 +43,8 @@ def fit_and_time(model, X, y):
 
 
 # %%
-# Both get one BLAS thread: on data of this size, more of them slow LogisticRegression down, on some machines many times.
+# Both get one BLAS thread: on data of this size, more of them slow LogisticRegression down, on some machines many
+# times.
 
 threadpool_limits(1)
 for load in load_wine, load_digits:

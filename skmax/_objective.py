@@ -87,6 +87,34 @@ class Objective:
         normalize_in_place(probability)
         return probability
 
+    def probability_at_intercepts(self, theta: Float64Array) -> Float64Array:
+        """Probabilities of shape (n_logits,) of a row at the origin."""
+        logits = self.split(theta)[1][:, None]
+        normalize_in_place(logits)
+        return logits[:, 0]
+
+    def hessian_product(self, theta: Float64Array, direction: Float64Array) -> Float64Array:
+        """The product of the Hessian of f at `theta` with `direction`, both flat.
+
+        With q_i the logits of `direction`, it is the sum of s_i p_i (q_i - <p_i, q_i>) (x_i, 1)^T over the rows, as
+        (diag(p) - p p^T) q = p (q - <p, q>).
+        """
+        coef, intercept = self.split(direction)
+
+        def product(within: slice) -> Float64Array:
+            total = np.zeros((self.n_logits, self.n_columns))
+            for _, x, weight in self.rows.blocks(self.n_logits, within):
+                probability = self.probability(theta, x)
+                change = self._raw_prediction(x, coef, intercept)
+                change -= probability * change if self.n_logits == 1 else (probability * change).sum(axis=0)
+                change *= probability
+                self._add_weighted_rows(total, change, x, weight)
+            return total
+
+        total = self.rows.sum(product, cost=2 * self.cost) / self.rows.weight_sum
+        total[:, : self.n_features] += self.weight_decay * coef
+        return total.ravel()
+
     def split(self, theta: Float64Array) -> tuple[Float64Array, Float64Array]:
         """Coefficients and intercepts in flat `theta`; without intercept, zeros."""
         table = theta.reshape(self.n_logits, self.n_columns)

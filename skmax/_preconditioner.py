@@ -17,14 +17,16 @@ the rows sum to zero at the minimum, so every step taken here does: the mean ove
 """
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
 
 from skmax._columns import Columns
 from skmax._objective import Objective
-from skmax._rows import Float64Array
+from skmax._rows import Design, Float64Array
 
-# Parameters up to which the full Hessian is worth its cubic cost.
-_FULL_LIMIT = 1500
+# The full Hessian is worth up to this many evaluations of the objective, and has at most so many rows: four arrays of
+# that size, of 150 MB in all, are needed for a while.
+_FULL_EVALUATIONS = 500
+_FULL_LIMIT = 2200
 
 
 # A parameter that no row is uncertain about has no curvature; it must not get infinite steps. One of a column of unit
@@ -42,6 +44,13 @@ class Preconditioner:
         self._columns = columns
         self._n_logits = objective.n_logits
         self._fit_intercept = objective.fit_intercept
+        # Second derivatives of the weight decay, which spares the intercepts.
+        self._penalty = np.zeros(objective.n_columns)
+        self._penalty[: objective.n_features] = objective.weight_decay / columns.scale**2
+
+    def stage_length(self, n_stages: int) -> int:
+        """Iterations until another preconditioner pays, after `n_stages` before this one."""
+        return 15
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         raise NotImplementedError
@@ -67,12 +76,20 @@ class Preconditioner:
         coef /= self._columns.scale
         return self._to_v(self._centred_over_classes(tilde).ravel())
 
+    def _tilde(self, x: Design) -> Float64Array:
+        """Rows of x~, ending in a 1 if there is an intercept. Fills a sparse `x`."""
+        tilde = ((x.toarray() if sparse.issparse(x) else x) - self._columns.mean) / self._columns.scale
+        return np.column_stack([tilde, np.ones(len(tilde))]) if self._fit_intercept else tilde
+
     def _centred_over_classes(self, tilde: Float64Array) -> Float64Array:
         return tilde - tilde.mean(axis=0) if self._n_logits > 1 else tilde
 
 
 class DiagonalPreconditioner(Preconditioner):
-    """The diagonal of the Hessian: cheap for any number of parameters, blind to correlated columns."""
+    """The diagonal of the Hessian: cheap for any number of parameters, blind to correlated columns.
+
+    L-BFGS makes up for part of that from its memory, which ends with the stage: the stages grow.
+    """
 
     def __init__(self, objective: Objective, columns: Columns, theta: Float64Array) -> None:
         super().__init__(objective, columns)
@@ -98,6 +115,9 @@ class DiagonalPreconditioner(Preconditioner):
         diagonal[:, : len(scale)] = (diagonal[:, : len(scale)] + objective.weight_decay) / scale**2
         self._inverse_root = 1 / np.sqrt(np.maximum(diagonal, _LEAST_CURVATURE)).ravel()
 
+    def stage_length(self, n_stages: int) -> int:
+        return 15 * 2 ** min(n_stages, 4)
+
     def _from_v(self, v: Float64Array) -> Float64Array:
         return self._inverse_root * v
 
@@ -111,21 +131,7 @@ class FullPreconditioner(Preconditioner):
     def __init__(self, objective: Objective, columns: Columns, theta: Float64Array) -> None:
         super().__init__(objective, columns)
         hessian = self._hessian(objective, theta)
-        # Scaled to a unit diagonal, so that the jitter below is relative to each parameter's own curvature.
-        diagonal = hessian.diagonal()
-        self._inverse_root = 1 / np.sqrt(np.maximum(diagonal, _LEAST_CURVATURE))
-        hessian *= self._inverse_root
-        hessian *= self._inverse_root[:, None]
-        # Redundant logits, duplicate and constant columns make it singular; rounding may make it slightly indefinite.
-        jitter = 1e-13
-        while True:
-            try:
-                jittered = hessian.copy()
-                np.fill_diagonal(jittered, hessian.diagonal() + jitter)
-                self._factor = linalg.cholesky(jittered, lower=True, overwrite_a=True, check_finite=False)
-                return
-            except linalg.LinAlgError:
-                jitter *= 100
+        self._inverse_root, self._factor = _factor(hessian)
 
     def _hessian(self, objective: Objective, theta: Float64Array) -> Float64Array:
         """H of the module's docstring, of shape (d, d), classes varying slowest."""
@@ -137,9 +143,7 @@ class FullPreconditioner(Preconditioner):
             for _, x, weight in objective.rows.blocks(size, within):
                 probability = objective.probability(theta, x).astype(np.float64, copy=False)
                 weighted = probability if weight is None else probability * weight
-                tilde = ((x.toarray() if objective.rows.is_sparse else x) - self._columns.mean) / self._columns.scale
-                if objective.fit_intercept:
-                    tilde = np.column_stack([tilde, np.ones(len(tilde))])
+                tilde = self._tilde(x)
                 # sum_i s_i p_i p_i^T (x) x~_i x~_i^T is the Gram matrix of the rows (p_i (x) x~_i) sqrt(s_i).
                 root = np.sqrt(probability * weighted).T[:, :, None]
                 outer = (root * tilde[:, None, :]).reshape(len(tilde), size)
@@ -150,9 +154,7 @@ class FullPreconditioner(Preconditioner):
             return total
 
         hessian = objective.rows.sum(curvatures, cost=size**2) / objective.rows.weight_sum
-        penalty = np.zeros(n_columns)
-        penalty[: objective.n_features] = objective.weight_decay / self._columns.scale**2
-        hessian[np.diag_indices(size)] += np.tile(penalty, n_logits)
+        hessian[np.diag_indices(size)] += np.tile(self._penalty, n_logits)
         return hessian
 
     def _from_v(self, v: Float64Array) -> Float64Array:
@@ -162,7 +164,78 @@ class FullPreconditioner(Preconditioner):
         return linalg.solve_triangular(self._factor, self._inverse_root * gradient, lower=True, check_finite=False)
 
 
+class KroneckerPreconditioner(Preconditioner):
+    """The whole Hessian where all rows have the same probabilities p, as with zero coefficients.
+
+    There it is A (x) B and the penalty, with A = diag(p) - p p^T and B the second moments of the columns, and in the
+    eigenvectors of A one problem of n_columns for each eigenvalue a: n_samples n_columns^2 operations for B and
+    n_logits n_columns^3 / 3 for the factors of a B and the penalty.
+    """
+
+    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array) -> None:
+        super().__init__(objective, columns)
+        n_columns = objective.n_columns
+
+        def moments(within: slice) -> Float64Array:
+            total = np.zeros((n_columns, n_columns))
+            for _, x, weight in objective.rows.blocks(n_columns, within):
+                tilde = self._tilde(x)
+                total += tilde.T @ tilde if weight is None else (tilde.T * weight) @ tilde
+            return total
+
+        moment = objective.rows.sum(moments, cost=n_columns**2) / objective.rows.weight_sum
+        probability = objective.probability_at_intercepts(theta)
+        curvature = np.diag(probability) - np.outer(probability, probability)
+        eigenvalues, self._eigenvectors = np.linalg.eigh(curvature)
+        # The redundant direction, of eigenvalue 0, is removed from every step: any positive number will do for it.
+        eigenvalues = np.maximum(eigenvalues, _LEAST_CURVATURE)
+        self._factors = [_factor(a * moment + np.diag(self._penalty)) for a in eigenvalues]
+
+    def _from_v(self, v: Float64Array) -> Float64Array:
+        turned = [
+            inverse_root * linalg.solve_triangular(factor, part, lower=True, trans="T", check_finite=False)
+            for (inverse_root, factor), part in zip(self._factors, v.reshape(self._n_logits, -1), strict=True)
+        ]
+        return (self._eigenvectors @ turned).ravel()
+
+    def _to_v(self, gradient: Float64Array) -> Float64Array:
+        turned = self._eigenvectors.T @ gradient.reshape(self._n_logits, -1)
+        return np.concatenate(
+            [
+                linalg.solve_triangular(factor, inverse_root * part, lower=True, check_finite=False)
+                for (inverse_root, factor), part in zip(self._factors, turned, strict=True)
+            ]
+        )
+
+
+def _factor(hessian: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """(r, L) with hessian ~ diag(1/r) L L^T diag(1/r); `hessian` is overwritten."""
+    # Scaled to a unit diagonal, so that the jitter is relative to each parameter's own curvature.
+    inverse_root = 1 / np.sqrt(np.maximum(hessian.diagonal(), _LEAST_CURVATURE))
+    hessian *= inverse_root
+    hessian *= inverse_root[:, None]
+    diagonal = hessian.diagonal().copy()
+    # Redundant logits, duplicate and constant columns make it singular; rounding may make it slightly indefinite.
+    jitter = 1e-13
+    while True:
+        np.fill_diagonal(hessian, diagonal + jitter)
+        try:
+            return inverse_root, linalg.cholesky(hessian, lower=True, check_finite=False)
+        except linalg.LinAlgError:
+            jitter *= 100
+
+
 def preconditioner(objective: Objective, columns: Columns, theta: Float64Array) -> Preconditioner:
-    """The full Hessian at `theta` where it is affordable, else its diagonal."""
-    kind = FullPreconditioner if theta.size <= _FULL_LIMIT else DiagonalPreconditioner
-    return kind(objective, columns, theta)
+    """The Hessian at `theta`: as a Kronecker product where it is one and cheap, in full where affordable, else its diagonal.
+
+    The costs are counts of multiplications, not times, so that a fit can be repeated.
+    """
+    n_samples, n_columns, n_logits = objective.rows.n_samples, objective.n_columns, objective.n_logits
+    size = n_columns * n_logits
+    # Of the two products, about 30 for each exponential, SciPy's bookkeeping and the calls as such.
+    evaluation = 2 * n_samples * n_logits * (2 * n_columns + 15) + 120 * size + 3_000_000
+    if not objective.split(theta)[0].any() and n_samples * n_columns**2 + n_logits * n_columns**3 / 3 <= 10 * evaluation:
+        return KroneckerPreconditioner(objective, columns, theta)
+    if size <= _FULL_LIMIT and n_samples * size**2 + size**3 / 3 <= _FULL_EVALUATIONS * evaluation:
+        return FullPreconditioner(objective, columns, theta)
+    return DiagonalPreconditioner(objective, columns, theta)

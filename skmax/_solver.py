@@ -1,29 +1,45 @@
 """L-BFGS in stages: each in the coordinates of a preconditioner built where the last one ended.
 
-1. Build a preconditioner at theta. Half the squared gradient in its coordinates is the estimated gap f(theta) - min f.
-2. Stop if the gap is within `tol`: converged, as told by a fresh preconditioner.
-3. Otherwise run L-BFGS-B in these coordinates until its own, ageing estimate of the gap is within `tol`, or the
-   stage has had its share of iterations, or the line search can do no better; go to 1.
+1. Build a preconditioner at theta.
+2. Run L-BFGS-B in its coordinates until half the squared gradient there, its ageing estimate of the gap f - min f, is
+   well within `tol`, or the stage has had its share of iterations, or the line search can do no better.
+3. Where the stage claims to have converged, measure the gap with the Hessian itself, at theta: converged if within
+   `tol`. Otherwise go to 1.
+
+The gap is half the squared Newton decrement, 1/2 g^T H^-1 g, by conjugate gradients on H d = g with the preconditioner
+that is at hand: g^T d grows with every step towards the decrement, and a good preconditioner needs three to six. It
+takes no trust in the preconditioner, which may be old, sampled or diagonal.
 
 R. H. Byrd, P. Lu, J. Nocedal and C. Zhu (1995). A limited memory algorithm for bound constrained optimization.
 SIAM Journal on Scientific Computing 16(5), 1190-1208.
+S. Boyd and L. Vandenberghe (2004). Convex Optimization. Section 9.5.1, the Newton decrement.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy import optimize
 
-from skmax._objective import Float64Array
 from skmax._preconditioner import Preconditioner
+from skmax._rows import Float64Array
 
-# An old preconditioner misjudges the gap, so that a stage aims for a part of `tol`: cheaper than another stage.
+# An old preconditioner underestimates the gap, so that a stage aims for a part of `tol`: cheaper than another stage.
 _STAGE_TOL = 0.3
 # Quarters of the first step of a stage tried in turn.
 _SHORTENINGS = 15
-# Iterations of a stage at most.
-_STAGE_LENGTH = 15
+# Conjugate gradients: steps at most, and the share of the last one in the decrement at which it is taken for the whole.
+_GAP_STEPS = 30
+_GAP_SHARE = 0.05
+
+
+class Function(Protocol):
+    """What is minimised: f and its gradient, and the product of its Hessian with a vector."""
+
+    def __call__(self, theta: Float64Array) -> tuple[float, Float64Array]: ...
+
+    def hessian_product(self, theta: Float64Array, direction: Float64Array) -> Float64Array: ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,7 @@ class Solution:
 
 
 def minimize(
-    objective: Callable[[Float64Array], tuple[float, Float64Array]],
+    function: Function,
     start: Float64Array,
     precondition: Callable[[Float64Array], Preconditioner],
     *,
@@ -50,24 +66,30 @@ def minimize(
     max_iter: int,
     report: Callable[[int, float, float], None] | None = None,
 ) -> Solution:
-    """Minimise `objective` from `start`; `precondition` builds a preconditioner at the point that it is given.
+    """Minimise `function` from `start`; `precondition` builds a preconditioner at the point that it is given.
 
     `report` is told the number of iterations, f and the estimated gap before each stage and at the end.
     """
-    point = _Point(start, *objective(start))
+    point = _Point(start, *function(start))
     loss_curve = [point.value]
+    n_stages = 0
     while True:
         preconditioner = precondition(point.theta)
-        gap = half_square(preconditioner.backward(point.gradient))
         if report is not None:
-            report(len(loss_curve) - 1, point.value, gap)
-        n_left = max_iter - (len(loss_curve) - 1)
-        if gap <= tol or n_left <= 0:
-            break
+            report(len(loss_curve) - 1, point.value, _half_square(preconditioner.backward(point.gradient)))
         before = point
-        point = _stage(objective, point, preconditioner, loss_curve, tol, min(_STAGE_LENGTH, n_left))
-        if not point.value < before.value:
-            break  # float precision ends here
+        n_left = max_iter - (len(loss_curve) - 1)
+        if n_left > 0 and _half_square(preconditioner.backward(point.gradient)) > _STAGE_TOL * tol:
+            length = min(preconditioner.stage_length(n_stages), n_left)
+            point = _stage(function, point, preconditioner, loss_curve, tol, length)
+            n_stages += 1
+        exhausted = len(loss_curve) > max_iter or not point.value < before.value
+        if exhausted or _half_square(preconditioner.backward(point.gradient)) <= _STAGE_TOL * tol:
+            gap = _gap(function, point, preconditioner, tol)
+            if exhausted or gap <= tol:
+                break
+    if report is not None:
+        report(len(loss_curve) - 1, point.value, gap)
     return Solution(point.theta, point.value, gap, gap <= tol, loss_curve)
 
 
@@ -78,12 +100,31 @@ class _Point:
     gradient: Float64Array
 
 
+def _gap(function: Function, point: _Point, preconditioner: Preconditioner, tol: float) -> float:
+    """1/2 g^T H^-1 g at `point`, or a lower bound where that is above `tol` already."""
+    residual = preconditioner.backward(point.gradient)
+    direction, square, decrement = residual, np.dot(residual, residual), 0.0
+    for _ in range(_GAP_STEPS):
+        product = preconditioner.backward(function.hessian_product(point.theta, preconditioner.forward(direction)))
+        curvature = np.dot(direction, product)
+        if not curvature > 0:  # rounding, or nothing left to reduce
+            break
+        gain = square**2 / curvature
+        decrement += gain
+        if gain <= _GAP_SHARE * decrement or decrement > 20 * tol:
+            break
+        residual = residual - (square / curvature) * product
+        last, square = square, np.dot(residual, residual)
+        direction = residual + (square / last) * direction
+    return float(decrement) / 2
+
+
 class _TooLong(Exception):
     """The first step of a stage went uphill."""
 
 
 def _stage(
-    objective: Callable[[Float64Array], tuple[float, Float64Array]],
+    function: Function,
     start: _Point,
     preconditioner: Preconditioner,
     loss_curve: list[float],
@@ -96,14 +137,14 @@ def _stage(
     unit = float(np.linalg.norm(preconditioner.backward(start.gradient)))
     for _ in range(_SHORTENINGS):
         try:
-            return _l_bfgs(objective, start, preconditioner, unit, loss_curve, tol, max_iter)
+            return _l_bfgs(function, start, preconditioner, unit, loss_curve, tol, max_iter)
         except _TooLong:
             unit /= 4
     return start
 
 
 def _l_bfgs(
-    objective: Callable[[Float64Array], tuple[float, Float64Array]],
+    function: Function,
     start: _Point,
     preconditioner: Preconditioner,
     unit: float,
@@ -120,7 +161,7 @@ def _l_bfgs(
             return start.value, unit * preconditioner.backward(start.gradient)
         first = evaluated is start
         theta = start.theta + preconditioner.forward(unit * v)
-        evaluated = _Point(theta, *objective(theta))
+        evaluated = _Point(theta, *function(theta))
         if first and not evaluated.value < start.value:
             raise _TooLong
         return evaluated.value, unit * preconditioner.backward(evaluated.gradient)
@@ -129,7 +170,7 @@ def _l_bfgs(
         nonlocal accepted
         accepted = evaluated  # the line search ends on the point that it accepts
         loss_curve.append(accepted.value)
-        if half_square(preconditioner.backward(accepted.gradient)) <= _STAGE_TOL * tol:
+        if _half_square(preconditioner.backward(accepted.gradient)) <= _STAGE_TOL * tol:
             raise StopIteration
 
     optimize.minimize(
@@ -144,5 +185,5 @@ def _l_bfgs(
     return accepted
 
 
-def half_square(v: Float64Array) -> float:
+def _half_square(v: Float64Array) -> float:
     return float(np.dot(v, v)) / 2
