@@ -1,6 +1,7 @@
 """SoftmaxRegression: validate, encode, minimise, store."""
 
 import copy
+import functools
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -207,7 +208,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             solution = minimize(
                 objective,
                 self._start(objective, target, coordinates).ravel(),
-                lambda theta: preconditioner(objective, columns, theta),
+                functools.partial(preconditioner, objective, columns),
                 tol=self.tol,
                 max_iter=self.max_iter,
                 report=_Printer() if self.verbose else None,

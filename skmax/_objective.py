@@ -54,6 +54,8 @@ class Objective:
         fit_intercept: bool,
     ) -> None:
         self.rows = rows
+        self.target = target
+        self.n_classes = n_classes
         self.n_logits = n_logits
         self.n_features = rows.n_features
         self.n_columns = rows.n_features + fit_intercept
@@ -64,8 +66,7 @@ class Objective:
         def target_sum(within: slice) -> Float64Array:
             total = np.zeros((n_logits, self.n_columns))
             for block, x, weight in rows.blocks(n_logits, within):
-                y = _class_major(target[block], n_classes, n_logits).astype(rows.X.dtype, copy=False)
-                self._add_weighted_rows(total, y, x, weight)
+                self._add_weighted_rows(total, self._target(block), x, weight)
             return total
 
         self._target_sum = rows.sum(target_sum, cost=self.cost)
@@ -86,6 +87,21 @@ class Objective:
         probability = self._raw_prediction(x, *self.split(theta))
         normalize_in_place(probability)
         return probability
+
+    def residual(self, probability: FloatArray, block: slice) -> FloatArray:
+        """softmax(z_i) - y_i, class-major, for the rows of `block` with their probabilities."""
+        return probability - self._target(block)
+
+    def of_rows(self, index: NDArray[np.intp], factor: Float64Array) -> "Objective":
+        """The objective over some rows, their weights multiplied by `factor`."""
+        return Objective(
+            self.rows.take(index, factor),
+            self.target[index],
+            n_classes=self.n_classes,
+            n_logits=self.n_logits,
+            weight_decay=self.weight_decay,
+            fit_intercept=self.fit_intercept,
+        )
 
     def probability_at_intercepts(self, theta: Float64Array) -> Float64Array:
         """Probabilities of shape (n_logits,) of a row at the origin."""
@@ -125,6 +141,15 @@ class Objective:
         """`theta`, of shape (n_logits, n_columns), of coefficients and intercepts."""
         return np.column_stack([coef, intercept]) if self.fit_intercept else coef
 
+    def _target(self, block: slice) -> FloatArray:
+        """Target distributions of the rows of `block`, class-major, of shape (n_logits, n_rows), in a new array."""
+        target, first = self.target[block], self.n_classes - self.n_logits
+        if target.ndim == 1:
+            return np.equal.outer(np.arange(first, self.n_classes), target).astype(self.rows.X.dtype)
+        # Rows that sum to 1 only nearly would tilt f along the redundant direction of the intercepts, without end.
+        distribution = target.T / target.sum(axis=1, dtype=np.float64)
+        return np.ascontiguousarray(distribution[first:], dtype=self.rows.X.dtype)
+
     def _raw_prediction(self, x: Design, coef: Float64Array, intercept: Float64Array) -> FloatArray:
         dtype = self.rows.X.dtype
         return raw_prediction(x, coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False))
@@ -154,12 +179,3 @@ class Objective:
         total[:, : self.n_features] += (x.T @ factor.T).T if self.rows.is_sparse else factor @ x
         if self.fit_intercept:
             total[:, -1] += factor.sum(axis=1, dtype=np.float64)
-
-
-def _class_major(target: NDArray, n_classes: int, n_logits: int) -> NDArray:
-    """Target distributions of some rows, of shape (n_logits, n_rows), in a new array."""
-    if target.ndim == 1:
-        return np.equal.outer(np.arange(n_classes - n_logits, n_classes), target)
-    # Rows that sum to 1 only nearly would tilt f along the redundant direction of the intercepts, without end.
-    distribution = target.T / target.sum(axis=1, dtype=np.float64)
-    return np.ascontiguousarray(distribution[n_classes - n_logits :])

@@ -17,15 +17,19 @@ the rows sum to zero at the minimum, so every step taken here does: the mean ove
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from skmax._columns import Columns
 from skmax._objective import Objective
 from skmax._rows import Design, Float64Array
+from skmax._softmax import FloatArray
 
 # The full Hessian is worth up to this many evaluations of the objective, and has at most so many rows: four arrays of
 # that size, of 150 MB in all, are needed for a while.
 _FULL_EVALUATIONS = 500
+# A sample has so many rows for each parameter, and at least so many.
+_SAMPLE = (6, 2000)
 _FULL_LIMIT = 2200
 
 
@@ -91,15 +95,16 @@ class DiagonalPreconditioner(Preconditioner):
     L-BFGS makes up for part of that from its memory, which ends with the stage: the stages grow.
     """
 
-    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array) -> None:
+    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, *, cautious: bool = False) -> None:
         super().__init__(objective, columns)
         mean, scale = columns.mean, columns.scale
 
         def curvatures(within: slice) -> Float64Array:
             total = np.zeros((objective.n_logits, objective.n_columns))
-            for _, x, weight in objective.rows.blocks(objective.n_columns, within):
-                probability = objective.probability(theta, x)
-                curvature = probability * (1 - probability) * (1 if weight is None else weight)
+            for block, x, weight in objective.rows.blocks(objective.n_columns, within):
+                curvature = _curvature(objective, objective.probability(theta, x), block, cautious)
+                if weight is not None:
+                    curvature *= weight
                 if objective.rows.is_sparse:
                     # sum_i c_i (x_i - mean)^2, without filling x
                     moment, square = curvature @ x, curvature @ (x * x)
@@ -113,7 +118,8 @@ class DiagonalPreconditioner(Preconditioner):
 
         diagonal = objective.rows.sum(curvatures, cost=objective.cost) / objective.rows.weight_sum
         diagonal[:, : len(scale)] = (diagonal[:, : len(scale)] + objective.weight_decay) / scale**2
-        self._inverse_root = 1 / np.sqrt(np.maximum(diagonal, _LEAST_CURVATURE)).ravel()
+        self.diagonal = np.maximum(diagonal, _LEAST_CURVATURE)
+        self._inverse_root = 1 / np.sqrt(self.diagonal).ravel()
 
     def stage_length(self, n_stages: int) -> int:
         return 15 * 2 ** min(n_stages, 4)
@@ -126,31 +132,64 @@ class DiagonalPreconditioner(Preconditioner):
 
 
 class FullPreconditioner(Preconditioner):
-    """The whole Hessian, by one Cholesky factorisation: n_samples d^2 + d^3 / 3 operations for d parameters."""
+    """The whole Hessian, by one Cholesky factorisation: n_rows d^2 + d^3 / 3 operations for d parameters.
 
-    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array) -> None:
+    A sample of 6 d rows is enough where there are many more, if rows that no others can stand for are taken for sure:
+    row i is taken with a probability in proportion to an estimate of its leverage, that is of its part of the
+    curvature along its own direction, and weighs as much more as that is below 1. (D. P. Woodruff, 2014, Sketching as
+    a tool for numerical linear algebra, section 2.4.) A uniform sample misses rare classes and outliers.
+    """
+
+    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, *, cautious: bool = False) -> None:
         super().__init__(objective, columns)
-        hessian = self._hessian(objective, theta)
-        self._inverse_root, self._factor = _factor(hessian)
+        self._cautious = cautious
+        n_rows = _sample_size(theta.size)
+        sample = objective if objective.rows.n_samples <= 2 * n_rows else self._sample(objective, theta, n_rows)
+        self._inverse_root, self._factor = _factor(self._hessian(sample, theta))
+
+    def _sample(self, objective: Objective, theta: Float64Array, n_rows: int) -> Objective:
+        diagonal = DiagonalPreconditioner(objective, self._columns, theta, cautious=self._cautious).diagonal
+        leverage = np.empty(objective.rows.n_samples)
+
+        def measure(within: slice) -> float:
+            for block, x, weight in objective.rows.blocks(objective.n_columns, within):
+                curvature = _curvature(objective, objective.probability(theta, x), block, self._cautious)
+                part = (curvature * ((1 / diagonal) @ (self._tilde(x) ** 2).T)).sum(axis=0)
+                leverage[block] = part if weight is None else part * weight
+            return 0.0
+
+        objective.rows.sum(measure, cost=objective.cost)
+        chance = np.minimum(leverage * (n_rows / leverage.sum()), 1)
+        for _ in range(10):  # what rows that are taken for sure do not need of the sample goes to the others
+            chance = np.minimum(chance * (n_rows / chance.sum()), 1)
+        index = np.flatnonzero(np.random.default_rng(0).uniform(size=len(chance)) < chance)
+        return objective.of_rows(index, 1 / chance[index])
 
     def _hessian(self, objective: Objective, theta: Float64Array) -> Float64Array:
         """H of the module's docstring, of shape (d, d), classes varying slowest."""
         n_logits, n_columns = objective.n_logits, objective.n_columns
         size = n_logits * n_columns
 
+        def products(factor: FloatArray, tilde: Float64Array, weight: Float64Array | None) -> Float64Array:
+            """Gram matrix of the rows sqrt(s_i) (factor_i (x) x~_i)."""
+            rows = (factor if weight is None else factor * np.sqrt(weight)).T[:, :, None] * tilde[:, None, :]
+            rows = rows.reshape(len(tilde), size)
+            return rows.T @ rows
+
         def curvatures(within: slice) -> Float64Array:
             total = np.zeros((size, size))
-            for _, x, weight in objective.rows.blocks(size, within):
-                probability = objective.probability(theta, x).astype(np.float64, copy=False)
-                weighted = probability if weight is None else probability * weight
+            for block, x, weight in objective.rows.blocks(size, within):
+                probability = objective.probability(theta, x)
                 tilde = self._tilde(x)
-                # sum_i s_i p_i p_i^T (x) x~_i x~_i^T is the Gram matrix of the rows (p_i (x) x~_i) sqrt(s_i).
-                root = np.sqrt(probability * weighted).T[:, :, None]
-                outer = (root * tilde[:, None, :]).reshape(len(tilde), size)
-                total -= outer.T @ outer
+                total -= products(probability, tilde, weight)
+                weighted = probability if weight is None else probability * weight
                 for k in range(n_logits):
                     own = slice(k * n_columns, (k + 1) * n_columns)
                     total[own, own] += (tilde.T * weighted[k]) @ tilde
+                if self._cautious:
+                    residual = objective.residual(probability, block)
+                    misfit = _misfit(probability, residual)
+                    total += products(residual[:, misfit], tilde[misfit], None if weight is None else weight[misfit])
             return total
 
         hessian = objective.rows.sum(curvatures, cost=size**2) / objective.rows.weight_sum
@@ -208,6 +247,29 @@ class KroneckerPreconditioner(Preconditioner):
         )
 
 
+def _sample_size(n_parameters: int) -> int:
+    return max(_SAMPLE[0] * n_parameters, _SAMPLE[1])
+
+
+def _misfit(probability: FloatArray, residual: FloatArray) -> NDArray[np.bool_]:
+    """Rows of which the model is sure and wrong.
+
+    They have a gradient of about 1 and a curvature of about 0, so that a Newton step may be far too long. With the
+    square of the residual added to their curvature it is not.
+    """
+    return (residual**2).sum(axis=0) > 10 * (probability * (1 - probability)).sum(axis=0)
+
+
+def _curvature(objective: Objective, probability: FloatArray, block: slice, cautious: bool) -> FloatArray:
+    """The diagonal of each row's second derivatives in its logits, class-major."""
+    curvature = probability * (1 - probability)
+    if cautious:
+        residual = objective.residual(probability, block)
+        misfit = _misfit(probability, residual)
+        curvature[:, misfit] += residual[:, misfit] ** 2
+    return curvature
+
+
 def _factor(hessian: Float64Array) -> tuple[Float64Array, Float64Array]:
     """(r, L) with hessian ~ diag(1/r) L L^T diag(1/r); `hessian` is overwritten."""
     # Scaled to a unit diagonal, so that the jitter is relative to each parameter's own curvature.
@@ -225,17 +287,24 @@ def _factor(hessian: Float64Array) -> tuple[Float64Array, Float64Array]:
             jitter *= 100
 
 
-def preconditioner(objective: Objective, columns: Columns, theta: Float64Array) -> Preconditioner:
-    """The Hessian at `theta`: as a Kronecker product where it is one and cheap, in full where affordable, else its diagonal.
+def preconditioner(
+    objective: Objective, columns: Columns, theta: Float64Array, cautious: bool = False
+) -> Preconditioner:
+    """The Hessian at `theta`: a Kronecker product where it is one and cheap, full where affordable, else its diagonal.
 
-    The costs are counts of multiplications, not times, so that a fit can be repeated.
+    The costs are counts of multiplications, not times, so that a fit can be repeated. A `cautious` one takes shorter
+    steps in the directions of rows of which the model is sure and wrong.
     """
     n_samples, n_columns, n_logits = objective.rows.n_samples, objective.n_columns, objective.n_logits
     size = n_columns * n_logits
     # Of the two products, about 30 for each exponential, SciPy's bookkeeping and the calls as such.
     evaluation = 2 * n_samples * n_logits * (2 * n_columns + 15) + 120 * size + 3_000_000
-    if not objective.split(theta)[0].any() and n_samples * n_columns**2 + n_logits * n_columns**3 / 3 <= 10 * evaluation:
+    if (
+        not objective.split(theta)[0].any()
+        and n_samples * n_columns**2 + n_logits * n_columns**3 / 3 <= 10 * evaluation
+    ):
         return KroneckerPreconditioner(objective, columns, theta)
-    if size <= _FULL_LIMIT and n_samples * size**2 + size**3 / 3 <= _FULL_EVALUATIONS * evaluation:
-        return FullPreconditioner(objective, columns, theta)
-    return DiagonalPreconditioner(objective, columns, theta)
+    n_rows = min(n_samples, 2 * _sample_size(size))
+    if size <= _FULL_LIMIT and n_rows * size**2 + size**3 / 3 <= _FULL_EVALUATIONS * evaluation:
+        return FullPreconditioner(objective, columns, theta, cautious=cautious)
+    return DiagonalPreconditioner(objective, columns, theta, cautious=cautious)

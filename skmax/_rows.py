@@ -64,6 +64,11 @@ class Rows:
         """Rows of another X, with the same weights."""
         return Rows(X, self.sample_weight, self._workers)
 
+    def take(self, index: NDArray[np.intp], factor: Float64Array) -> "Rows":
+        """Some rows, copied, their weights multiplied by `factor`."""
+        weight = factor if self.sample_weight is None else factor * self.sample_weight[index]
+        return Rows(self.X[index], weight, self._workers, self._origin)
+
     def sum(self, function: Callable[[slice], T], *, cost: int) -> T:
         """The sum of `function` over ranges of rows that make up all of them, at `cost` multiplications a row.
 

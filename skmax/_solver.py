@@ -27,11 +27,13 @@ from skmax._rows import Float64Array
 
 # An old preconditioner underestimates the gap, so that a stage aims for a part of `tol`: cheaper than another stage.
 _STAGE_TOL = 0.3
-# Quarters of the first step of a stage tried in turn.
-_SHORTENINGS = 15
-# Conjugate gradients: steps at most, and the share of the last one in the decrement at which it is taken for the whole.
-_GAP_STEPS = 30
+# A first step of a stage that goes uphill is quartered up to so often; the next preconditioner is a cautious one if it
+# took so many quarters.
+_MOST_QUARTERS = 15
+_TOO_MANY_QUARTERS = 4
+# Conjugate gradients end where two steps running add less than this share of the decrement, or after so many.
 _GAP_SHARE = 0.05
+_GAP_STEPS = 30
 
 
 class Function(Protocol):
@@ -60,7 +62,7 @@ class Solution:
 def minimize(
     function: Function,
     start: Float64Array,
-    precondition: Callable[[Float64Array], Preconditioner],
+    precondition: Callable[[Float64Array, bool], Preconditioner],
     *,
     tol: float,
     max_iter: int,
@@ -68,26 +70,31 @@ def minimize(
 ) -> Solution:
     """Minimise `function` from `start`; `precondition` builds a preconditioner at the point that it is given.
 
+    It is asked for a cautious one, by its second argument, where the last one's first step was much too long.
+
     `report` is told the number of iterations, f and the estimated gap before each stage and at the end.
     """
     point = _Point(start, *function(start))
     loss_curve = [point.value]
-    n_stages = 0
+    target = _STAGE_TOL * tol  # the estimate with which a stage claims to have converged
+    n_stages, cautious, stuck = 0, False, False
     while True:
-        preconditioner = precondition(point.theta)
+        preconditioner = precondition(point.theta, cautious)
         if report is not None:
-            report(len(loss_curve) - 1, point.value, _half_square(preconditioner.backward(point.gradient)))
-        before = point
+            report(len(loss_curve) - 1, point.value, _estimate(preconditioner, point))
         n_left = max_iter - (len(loss_curve) - 1)
-        if n_left > 0 and _half_square(preconditioner.backward(point.gradient)) > _STAGE_TOL * tol:
-            length = min(preconditioner.stage_length(n_stages), n_left)
-            point = _stage(function, point, preconditioner, loss_curve, tol, length)
+        if n_left > 0 and _estimate(preconditioner, point) > target:
+            before, length = point, min(preconditioner.stage_length(n_stages), n_left)
+            point, n_quarters = _stage(function, point, preconditioner, loss_curve, target, length)
+            stuck = cautious and not point.value < before.value
+            cautious = n_quarters >= _TOO_MANY_QUARTERS or not point.value < before.value
             n_stages += 1
-        exhausted = len(loss_curve) > max_iter or not point.value < before.value
-        if exhausted or _half_square(preconditioner.backward(point.gradient)) <= _STAGE_TOL * tol:
+        ends = stuck or len(loss_curve) > max_iter
+        if ends or _estimate(preconditioner, point) <= target:
             gap = _gap(function, point, preconditioner, tol)
-            if exhausted or gap <= tol:
+            if ends or gap <= tol:
                 break
+            target *= _STAGE_TOL * tol / gap
     if report is not None:
         report(len(loss_curve) - 1, point.value, gap)
     return Solution(point.theta, point.value, gap, gap <= tol, loss_curve)
@@ -103,7 +110,7 @@ class _Point:
 def _gap(function: Function, point: _Point, preconditioner: Preconditioner, tol: float) -> float:
     """1/2 g^T H^-1 g at `point`, or a lower bound where that is above `tol` already."""
     residual = preconditioner.backward(point.gradient)
-    direction, square, decrement = residual, np.dot(residual, residual), 0.0
+    direction, square, decrement, n_small = residual, np.dot(residual, residual), 0.0, 0
     for _ in range(_GAP_STEPS):
         product = preconditioner.backward(function.hessian_product(point.theta, preconditioner.forward(direction)))
         curvature = np.dot(direction, product)
@@ -111,7 +118,8 @@ def _gap(function: Function, point: _Point, preconditioner: Preconditioner, tol:
             break
         gain = square**2 / curvature
         decrement += gain
-        if gain <= _GAP_SHARE * decrement or decrement > 20 * tol:
+        n_small = n_small + 1 if gain <= _GAP_SHARE * decrement else 0
+        if n_small == 2 or decrement > 20 * tol:
             break
         residual = residual - (square / curvature) * product
         last, square = square, np.dot(residual, residual)
@@ -128,19 +136,19 @@ def _stage(
     start: _Point,
     preconditioner: Preconditioner,
     loss_curve: list[float],
-    tol: float,
+    target: float,
     max_iter: int,
-) -> _Point:
-    """The last point that L-BFGS accepted, of lower value than `start`, or `start` itself."""
+) -> tuple[_Point, int]:
+    """The last point that L-BFGS accepted, or `start`, and how often its first step had to be quartered."""
     # L-BFGS-B makes its first step one of unit length. In units of the gradient's length that is the Newton step, which
-    # outliers make too long, up to a thousand times. The line search of L-BFGS-B would spend all of its trials on it.
+    # outliers make too long, up to a thousand times; the line search of L-BFGS-B would spend all of its trials on it.
     unit = float(np.linalg.norm(preconditioner.backward(start.gradient)))
-    for _ in range(_SHORTENINGS):
+    for n_quarters in range(_MOST_QUARTERS):
         try:
-            return _l_bfgs(function, start, preconditioner, unit, loss_curve, tol, max_iter)
+            return _l_bfgs(function, start, preconditioner, unit, loss_curve, target, max_iter), n_quarters
         except _TooLong:
             unit /= 4
-    return start
+    return start, _MOST_QUARTERS
 
 
 def _l_bfgs(
@@ -149,7 +157,7 @@ def _l_bfgs(
     preconditioner: Preconditioner,
     unit: float,
     loss_curve: list[float],
-    tol: float,
+    target: float,
     max_iter: int,
 ) -> _Point:
     """L-BFGS-B in v, in units of `unit`."""
@@ -170,7 +178,7 @@ def _l_bfgs(
         nonlocal accepted
         accepted = evaluated  # the line search ends on the point that it accepts
         loss_curve.append(accepted.value)
-        if _half_square(preconditioner.backward(accepted.gradient)) <= _STAGE_TOL * tol:
+        if _estimate(preconditioner, accepted) <= target:
             raise StopIteration
 
     optimize.minimize(
@@ -185,5 +193,7 @@ def _l_bfgs(
     return accepted
 
 
-def _half_square(v: Float64Array) -> float:
+def _estimate(preconditioner: Preconditioner, point: _Point) -> float:
+    """Half the squared gradient in the preconditioner's coordinates: the gap, as far as it stands for the Hessian."""
+    v = preconditioner.backward(point.gradient)
     return float(np.dot(v, v)) / 2

@@ -6,7 +6,12 @@ from scipy import sparse
 
 from skmax._columns import Columns
 from skmax._objective import Objective
-from skmax._preconditioner import DiagonalPreconditioner, FullPreconditioner, preconditioner
+from skmax._preconditioner import (
+    DiagonalPreconditioner,
+    FullPreconditioner,
+    KroneckerPreconditioner,
+    preconditioner,
+)
 from skmax._rows import Rows
 
 
@@ -24,8 +29,8 @@ def problem(n_classes, *, layout=np.asarray, fit_intercept=True, weight_decay=0.
         weight_decay=weight_decay,
         fit_intercept=fit_intercept,
     )
-    # A point whose rows sum to zero, with logits of order one.
-    theta = rng.normal(size=(n_logits, objective.n_columns)) / ([1, 500, 0.02, 1] if fit_intercept else [1, 500, 0.02])
+    # A point whose rows sum to zero, with logits of less than one: no row is sure and wrong.
+    theta = rng.normal(size=(n_logits, objective.n_columns)) / [4, 1000, 0.08, 4][: objective.n_columns]
     if n_logits > 1:
         theta -= theta.mean(axis=0)
     return objective, theta.ravel()
@@ -137,9 +142,93 @@ def test_columns_are_weighted_means_and_deviations(layout, fit_intercept):
     np.testing.assert_allclose(columns.scale, np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight)), rtol=1e-10)
 
 
-def test_the_choice_depends_on_the_number_of_parameters(monkeypatch):
-    objective, theta = problem(3)
-    columns = columns_of(objective)
-    assert isinstance(preconditioner(objective, columns, theta), FullPreconditioner)
-    monkeypatch.setattr("skmax._preconditioner._FULL_LIMIT", theta.size - 1)
-    assert isinstance(preconditioner(objective, columns, theta), DiagonalPreconditioner)
+def test_the_kronecker_product_is_the_hessian_where_all_rows_have_the_same_probabilities():
+    for n_classes in (2, 4):
+        objective, theta = problem(n_classes)
+        theta = objective.join(np.zeros((objective.n_logits, 3)), objective.split(theta)[1]).ravel()
+        change = KroneckerPreconditioner(objective, columns_of(objective), theta)
+        eigenvalues = np.linalg.eigvalsh(hessian_in_v(objective, theta, change))
+        redundant = 0 if n_classes == 2 else objective.n_columns
+        np.testing.assert_allclose(eigenvalues[:redundant], 0, atol=1e-5)
+        np.testing.assert_allclose(eigenvalues[redundant:], 1, atol=1e-5)
+        v = np.random.default_rng(4).normal(size=theta.size)
+        assert np.dot(change.forward(v), v) == pytest.approx(np.dot(v, change.backward(v)), rel=1e-9)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
+def test_a_sampled_hessian_is_near_the_whole_one(monkeypatch, n_classes, weighted, layout):
+    """Eigenvalues of the one in the coordinates of the other lie near 1, an outlier and a class of one row included."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(4000, 4))
+    X[7] = 300
+    y = rng.integers(0, n_classes - 1, size=4000)
+    y[8] = n_classes - 1
+    weight = rng.uniform(0.5, 2, size=4000) if weighted else None
+    n_logits = 1 if n_classes == 2 else n_classes
+    objective = Objective(
+        Rows(layout(X), weight), y, n_classes=n_classes, n_logits=n_logits, weight_decay=1e-4, fit_intercept=True
+    )
+    theta = rng.normal(size=(n_logits, 5)) * 0.002
+    theta[-1, -1] -= 12
+    theta = (theta - theta.mean(axis=0) if n_logits > 1 else theta).ravel()
+    whole = FullPreconditioner(objective, columns_of(objective), theta)
+    monkeypatch.setattr("skmax._preconditioner._SAMPLE", (40, 0))
+    taken = []
+    of_rows = Objective.of_rows
+    monkeypatch.setattr(Objective, "of_rows", lambda self, *a: taken.append(a[0]) or of_rows(self, *a))
+    sampled = FullPreconditioner(objective, columns_of(objective), theta)
+    assert 10 * theta.size < len(taken[0]) < 50 * theta.size
+    assert {7, 8} <= set(taken[0].tolist())
+    ratio = [
+        np.sum(sampled.backward(g) ** 2) / np.sum(whole.backward(g) ** 2) for g in rng.normal(size=(20, theta.size))
+    ]
+    assert np.abs(np.log(ratio)).max() < 1  # the gap, as the one sees it over as the other does
+
+
+def test_rows_of_which_the_model_is_sure_and_wrong_shorten_the_newton_step():
+    X = np.linspace(-1, 1, 50)[:, None]
+    y = (X[:, 0] > 0).astype(int)
+    y[[3, 46]] = 1 - y[[3, 46]]
+    objective = Objective(Rows(X), y, n_classes=2, n_logits=1, weight_decay=0.0, fit_intercept=True)
+    theta = np.array([40.0, 0.0])
+    value, gradient = objective(theta)
+    for kind in (FullPreconditioner, DiagonalPreconditioner):
+        change = kind(objective, columns_of(objective), theta)
+        assert objective(theta - change.forward(change.backward(gradient)))[0] < value
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_hessian_products_are_derivatives_of_the_gradient(n_classes, layout, fit_intercept):
+    objective, theta = problem(n_classes, layout=layout, fit_intercept=fit_intercept)
+    direction = np.random.default_rng(6).normal(size=theta.size) * np.abs(theta)
+    step = 1e-5
+    difference = (objective(theta + step * direction)[1] - objective(theta - step * direction)[1]) / (2 * step)
+    product = objective.hessian_product(theta, direction)
+    np.testing.assert_allclose(product, difference, atol=1e-7 * np.abs(product).max())
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_features", "n_classes", "start", "later"),
+    [
+        (500, 4, 3, KroneckerPreconditioner, FullPreconditioner),
+        (300, 50, 60, KroneckerPreconditioner, DiagonalPreconditioner),
+        (200, 800, 3, DiagonalPreconditioner, DiagonalPreconditioner),
+    ],
+)
+def test_the_choice_depends_on_the_cost(n_samples, n_features, n_classes, start, later):
+    rng = np.random.default_rng(7)
+    objective = Objective(
+        Rows(rng.normal(size=(n_samples, n_features))),
+        rng.integers(0, n_classes, n_samples),
+        n_classes=n_classes,
+        n_logits=n_classes,
+        weight_decay=0.1,
+        fit_intercept=True,
+    )
+    theta = np.zeros(n_classes * (n_features + 1))
+    assert isinstance(preconditioner(objective, columns_of(objective), theta), start)
+    assert isinstance(preconditioner(objective, columns_of(objective), theta + 1), later)
