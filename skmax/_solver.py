@@ -162,23 +162,24 @@ def _l_bfgs(
 ) -> _Point:
     """L-BFGS-B in v, in units of `unit`."""
     evaluated = accepted = start
+    gradient_in_v = preconditioner.backward(start.gradient)
 
     def in_v(v: Float64Array) -> tuple[float, Float64Array]:
-        nonlocal evaluated
-        if not v.any():  # where L-BFGS-B begins, known already
-            return start.value, unit * preconditioner.backward(start.gradient)
-        first = evaluated is start
-        theta = start.theta + preconditioner.forward(unit * v)
-        evaluated = _Point(theta, *function(theta))
-        if first and not evaluated.value < start.value:
-            raise _TooLong
-        return evaluated.value, unit * preconditioner.backward(evaluated.gradient)
+        nonlocal evaluated, gradient_in_v
+        if v.any():  # else where L-BFGS-B begins, known already
+            first = evaluated is start
+            theta = start.theta + preconditioner.forward(unit * v)
+            evaluated = _Point(theta, *function(theta))
+            if first and not evaluated.value < start.value:
+                raise _TooLong
+            gradient_in_v = preconditioner.backward(evaluated.gradient)
+        return evaluated.value, unit * gradient_in_v
 
     def after_iteration(v: Float64Array) -> None:
         nonlocal accepted
         accepted = evaluated  # the line search ends on the point that it accepts
         loss_curve.append(accepted.value)
-        if _estimate(preconditioner, accepted) <= target:
+        if np.dot(gradient_in_v, gradient_in_v) / 2 <= target:
             raise StopIteration
 
     optimize.minimize(

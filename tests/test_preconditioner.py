@@ -159,7 +159,7 @@ def test_the_kronecker_product_is_the_hessian_where_all_rows_have_the_same_proba
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
 def test_a_sampled_hessian_is_near_the_whole_one(monkeypatch, n_classes, weighted, layout):
-    """Eigenvalues of the one in the coordinates of the other lie near 1, an outlier and a class of one row included."""
+    """They tell the same gap, also with an outlier and a class of one row, and the outlier is in the sample."""
     rng = np.random.default_rng(5)
     X = rng.normal(size=(4000, 4))
     X[7] = 300
@@ -180,23 +180,26 @@ def test_a_sampled_hessian_is_near_the_whole_one(monkeypatch, n_classes, weighte
     monkeypatch.setattr(Objective, "of_rows", lambda self, *a: taken.append(a[0]) or of_rows(self, *a))
     sampled = FullPreconditioner(objective, columns_of(objective), theta)
     assert 10 * theta.size < len(taken[0]) < 50 * theta.size
-    assert {7, 8} <= set(taken[0].tolist())
+    assert 7 in taken[0]
     ratio = [
         np.sum(sampled.backward(g) ** 2) / np.sum(whole.backward(g) ** 2) for g in rng.normal(size=(20, theta.size))
     ]
     assert np.abs(np.log(ratio)).max() < 1  # the gap, as the one sees it over as the other does
 
 
-def test_rows_of_which_the_model_is_sure_and_wrong_shorten_the_newton_step():
+@pytest.mark.parametrize("kind", [FullPreconditioner, DiagonalPreconditioner])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_rows_of_which_the_model_is_sure_and_wrong_make_newton_steps_too_long_but_for_caution(kind, n_classes):
     X = np.linspace(-1, 1, 50)[:, None]
     y = (X[:, 0] > 0).astype(int)
     y[[3, 46]] = 1 - y[[3, 46]]
-    objective = Objective(Rows(X), y, n_classes=2, n_logits=1, weight_decay=0.0, fit_intercept=True)
-    theta = np.array([40.0, 0.0])
+    n_logits = n_classes - 1 if n_classes == 2 else 3
+    objective = Objective(Rows(X), y, n_classes=n_classes, n_logits=n_logits, weight_decay=0.0, fit_intercept=True)
+    theta = np.array([40.0, 0.0]) if n_classes == 2 else np.array([-40.0, 0, 40, 0, 0, -40])
     value, gradient = objective(theta)
-    for kind in (FullPreconditioner, DiagonalPreconditioner):
-        change = kind(objective, columns_of(objective), theta)
-        assert objective(theta - change.forward(change.backward(gradient)))[0] < value
+    plain, cautious = (kind(objective, columns_of(objective), theta, cautious=cautious) for cautious in (False, True))
+    assert objective(theta - plain.forward(plain.backward(gradient)))[0] > value
+    assert objective(theta - cautious.forward(cautious.backward(gradient)))[0] < value
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])

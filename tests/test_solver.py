@@ -127,10 +127,14 @@ def test_a_first_step_that_is_far_too_long_is_shortened():
         def hessian_product(self, theta, direction):
             return direction / np.cosh(theta) ** 2
 
-    function = LogCosh()
-    solution = minimize(
-        function, np.array([8.0]), lambda theta, cautious: Scaled(1 / np.cosh(theta)), tol=1e-9, max_iter=100
-    )
+    function, asked = LogCosh(), []
+
+    def precondition(theta, cautious):
+        asked.append(cautious)
+        return Scaled(1 / np.cosh(theta))
+
+    solution = minimize(function, np.array([8.0]), precondition, tol=1e-9, max_iter=100)
+    assert asked[:2] == [False, True]  # the first step was much too long: a cautious preconditioner is asked for
     assert solution.converged
     assert solution.theta == pytest.approx(0, abs=1e-4)
     assert function.calls < 40

@@ -1,0 +1,210 @@
+"""skmax against scikit-learn's solvers, on the data as they are: time, and distance from the minimum.
+
+RESULTS
+
+Usage: python -m benchmarks.solvers [--data FOLDER] [--limit SECONDS] [--picture FILE] [NAME ...]
+
+Each solver minimises the same objective at C=1, that is weight_decay = 1 / n_samples, with raw features; each fit runs
+in a process of its own, forked before any is fitted, and counts with the fastest of up to four runs, in turn with one
+thread for the linear algebra and with as many as there are. (scikit-learn's solvers are often faster with one.)
+`excess` is the objective at the end above the best that any solver found; `bound` is what that best one lies above the
+minimum at most: as the penalty makes f strongly convex, ||df/dW||^2 / (2 weight_decay) where the gradient in the
+intercepts is zero. A ratio is the time of the fastest scikit-learn solver that got as close as skmax, or within
+tol=1e-6, over skmax's time.
+
+Behind a StandardScaler the penalty is on other coefficients, so that the minimum is another one: such a fit has a time
+but no excess here.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn import datasets
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from skmax import SoftmaxRegression
+
+SOLVERS = {
+    "skmax": SoftmaxRegression,
+    "lbfgs": LogisticRegression,
+    "lbfgs 1000": lambda: LogisticRegression(max_iter=1000),
+    "lbfgs tight": lambda: LogisticRegression(max_iter=10_000, tol=1e-6),
+    "newton-cholesky": lambda: LogisticRegression(solver="newton-cholesky"),
+    "newton-chol. tight": lambda: LogisticRegression(solver="newton-cholesky", tol=1e-7),
+    "newton-cg": lambda: LogisticRegression(solver="newton-cg"),
+    "scaled lbfgs": lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+}
+BUNDLED = {
+    "iris": datasets.load_iris,
+    "wine": datasets.load_wine,
+    "breast_cancer": datasets.load_breast_cancer,
+    "digits": datasets.load_digits,
+}
+
+
+def load(folder, names):
+    """(name, X, y) of each .npz in `folder`, small ones first, or of the sets that come with scikit-learn."""
+    paths = sorted(Path(folder).glob("*.npz"), key=lambda path: path.stat().st_size)
+    for path in paths:
+        if path.stem in names if names else not path.stem.startswith("coef_"):
+            with np.load(path, allow_pickle=False) as archive:
+                yield path.stem, archive["X"].astype(np.float64), np.unique(archive["y"], return_inverse=True)[1]
+    for name, loader in BUNDLED.items():
+        if name in names or not (names or paths):
+            yield name, *loader(return_X_y=True)
+
+
+def objective(model, X, y):
+    """f and the bound on its distance from the minimum, straight from the definition, at weight_decay = 1 / n."""
+    z = X @ model.coef_.T + model.intercept_
+    if z.shape[1] == 1:
+        z = np.column_stack([np.zeros(len(z)), z])
+    log_probability = log_softmax(z, axis=1)
+    residual = np.exp(log_probability)
+    residual[np.arange(len(y)), y] -= 1
+    gradient = residual[:, -len(model.coef_) :].T @ X / len(y) + model.coef_ / len(y)
+    value = -log_probability[np.arange(len(y)), y].mean() + (model.coef_**2).sum() / 2 / len(y)
+    return float(value), float((gradient**2).sum() * len(y) / 2)
+
+
+def measure(make, X, y, connection, runs):
+    """Send (seconds of the fastest so far, objective, bound, peak growth in MB) after each of several fits."""
+    warnings.simplefilter("ignore")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    fastest = np.inf
+    for n_threads in [1, None, 1, None][:runs]:
+        with threadpool_limits(n_threads):
+            begin = time.perf_counter()
+            model = make().fit(X, y)
+            fastest = min(fastest, time.perf_counter() - begin)
+        growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        connection.send((fastest, *((np.nan, np.nan) if hasattr(model, "steps") else objective(model, X, y)), growth))
+
+
+def timed(make, X, y, limit, runs=4):
+    """The last that `measure` sends within `limit` seconds, or None."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=measure, args=(make, X, y, sender, runs))
+    process.start()
+    sender.close()
+    result, deadline = None, time.monotonic() + limit
+    try:
+        while receiver.poll(max(0, deadline - time.monotonic())):
+            result = receiver.recv()
+    except EOFError:
+        pass
+    process.kill()
+    process.join()
+    return result
+
+
+def compare(folder, names, limit):
+    """Print a row for each set and solver; return {set: {solver: (seconds, excess)}}."""
+    table = {}
+    for name, X, y in load(folder, names):
+        results = {solver: timed(make, X, y, limit) for solver, make in SOLVERS.items()}
+        finished = [result for result in results.values() if result and np.isfinite(result[1])]
+        best, bound = min((result[1:3] for result in finished), default=(np.nan, np.nan))
+        print(f"\n{name}  {X.shape[0]} x {X.shape[1]} x {y.max() + 1}   minimum {best:.9g}, bound {bound:.0e}")
+        table[name] = {}
+        for solver, result in results.items():
+            if result is None:
+                print(f"  {solver:20s}  more than {limit} s")
+            else:
+                table[name][solver] = result[0], result[1] - best
+                print(
+                    f"  {solver:20s} {1e3 * result[0]:10.1f} ms   excess {result[1] - best:8.1e} {result[3]:8.0f} MB",
+                    flush=True,
+                )
+    return table
+
+
+def summarize(table, limit):
+    """Print the ratios, set by set and their geometric means."""
+    print(
+        f"\n{'set':28s} {'skmax, ms':>10s} {'excess':>8s} {'ratio':>7s}  to the fastest as close;  ratio to the default"
+    )
+    ratios, defaults, lost, close = [], [], [], 0
+    for name, results in table.items():
+        if "skmax" not in results:
+            print(f"{name:28s} more than {limit} s")
+            continue
+        seconds, excess = results.pop("skmax")
+        close += excess <= 1e-5
+        rivals = {solver: time for solver, (time, other) in results.items() if other <= max(excess, 1e-6)}
+        rival = min(rivals, key=rivals.get, default="none, at least")
+        ratios.append(rivals.get(rival, limit) / seconds)
+        defaults.append((results["lbfgs"][0] if "lbfgs" in results else limit) / seconds)
+        lost += [name] if ratios[-1] < 1 else []
+        figures = f"{1e3 * seconds:10.1f} {excess:8.1e} {ratios[-1]:7.1f}"
+        print(f"{name:28s} {figures}  {rival:22s} {defaults[-1]:5.1f}")
+    mean, default = np.exp(np.mean(np.log(ratios))), np.exp(np.mean(np.log(defaults)))
+    print(f"\n{close} of {len(table)} sets within 1e-5 of the best objective.")
+    print(f"Geometric mean of the ratios: {mean:.1f}; slower on {len(lost)}: {', '.join(lost)}.")
+    print(f"To LogisticRegression() as it is: {default:.1f}, at least {min(defaults):.2f}.")
+
+
+def draw(folder, names, limit, file):
+    """Excess against time: fits stopped after 1, 2, 4, ... iterations."""
+    import matplotlib.pyplot as plt
+
+    solvers = {
+        "skmax": lambda n: SoftmaxRegression(max_iter=n, tol=1e-9),
+        "lbfgs": lambda n: LogisticRegression(max_iter=n, tol=1e-9),
+        "newton-cholesky": lambda n: LogisticRegression(max_iter=n, tol=1e-9, solver="newton-cholesky"),
+        "newton-cg": lambda n: LogisticRegression(max_iter=n, tol=1e-9, solver="newton-cg"),
+    }
+    figure, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
+    for ax, (name, X, y) in zip(axes.flat, load(folder, names), strict=False):
+        paths = {}
+        for solver, make in solvers.items():
+            paths[solver] = []
+            for n in 2 ** np.arange(13):
+                result = timed(lambda n=n, make=make: make(int(n)), X, y, limit, runs=1)
+                if result is None or (len(paths[solver]) > 1 and result[1] == paths[solver][-1][1]):
+                    break
+                paths[solver].append(result[:2])
+        best = min(value for path in paths.values() for _, value in path)
+        for solver, path in paths.items():
+            seconds, values = np.array(path).T
+            ax.loglog(seconds, np.maximum(values - best, 1e-10), marker="o", markersize=3, label=solver)
+        ax.axhline(1e-6, color="0.7", linewidth=1, zorder=0)
+        ax.set(title=f"{name}: {X.shape[0]} x {X.shape[1]}, {y.max() + 1} classes", xlabel="seconds", ylabel="excess")
+    axes[0, 0].legend()
+    figure.savefig(file, dpi=120)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="sets; default: all")
+    parser.add_argument("--data", default="../shared/data", help="folder of .npz files with X and y")
+    parser.add_argument("--limit", type=float, default=60, help="seconds for a solver on a set")
+    parser.add_argument(
+        "--picture", help="file for a picture of excess against time, for four sets, instead of the table"
+    )
+    parser.add_argument("--json", help="file for the raw figures")
+    arguments = parser.parse_args()
+    if arguments.picture:
+        draw(arguments.data, arguments.names, arguments.limit, arguments.picture)
+        return
+    print(f"{os.cpu_count()} cores; limit {arguments.limit:g} s")
+    table = compare(arguments.data, arguments.names, arguments.limit)
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(table))
+    summarize(table, arguments.limit)
+
+
+if __name__ == "__main__":
+    main()
