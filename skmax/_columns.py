@@ -20,6 +20,10 @@ from skmax._rows import Float64Array, Rows
 # Spreads that a column's mean may lie from zero before products lose digits to it, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
 
+# The factorisation that turns the columns takes 4 n_features n_samples^2 operations, as many as n_samples / n_logits
+# evaluations of the objective. It saves most of a hundred and more of them, and more still for a full Hessian.
+_ROTATION_PAYS = 200
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -75,13 +79,13 @@ class Coordinates:
         return coef, (intercept if self.origin is None else intercept - coef @ self.origin)
 
 
-def work_coordinates(rows: Rows, *, centred: bool) -> tuple[Coordinates, Rows, Columns]:
+def work_coordinates(rows: Rows, *, centred: bool, n_logits: int) -> tuple[Coordinates, Rows, Columns]:
     """The coordinates to fit in, with the rows and their columns as they are there."""
     columns = Columns.of(rows, centred=centred)
     if rows.is_sparse:
         return Coordinates(), rows, columns
-    if rows.n_features > rows.n_samples:
-        # One QR factorisation of X^T, 2 n_features n_samples^2 operations, for an X of n_samples x n_samples.
+    if rows.n_samples < rows.n_features and rows.n_samples <= _ROTATION_PAYS * n_logits:
+        # One QR factorisation of X^T, for an X of n_samples x n_samples.
         origin = columns.mean if centred else None
         deviation = rows.X - columns.mean
         basis, triangle = linalg.qr(deviation.T, mode="economic", overwrite_a=True, check_finite=False)

@@ -194,14 +194,15 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         if self.warm_start and hasattr(self, "coef_"):
             self._check_same_problem(fitted, target.classes)
         with workers() as pool:
+            n_logits = 1 if len(target.classes) == 2 else len(target.frequency)
             coordinates, rows, columns = work_coordinates(
-                Rows(X, target.sample_weight, pool), centred=self.fit_intercept
+                Rows(X, target.sample_weight, pool), centred=self.fit_intercept, n_logits=n_logits
             )
             objective = Objective(
                 rows,
                 target.values,
                 n_classes=len(target.frequency),
-                n_logits=1 if len(target.classes) == 2 else len(target.frequency),
+                n_logits=n_logits,
                 weight_decay=1 / target.weight_sum if isinstance(self.weight_decay, str) else float(self.weight_decay),
                 fit_intercept=self.fit_intercept,
             )

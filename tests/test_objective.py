@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from skmax import _rows
 from skmax._objective import Objective
-from skmax._rows import Rows, take_rows
+from skmax._rows import Rows
 
 
 def plain(theta, X, Y, weight, weight_decay, fit_intercept):
@@ -150,11 +150,3 @@ def test_rows_that_sum_to_one_only_nearly_leave_the_redundant_direction_flat():
     objective = Objective(Rows(X, None), Y * (1 + 1e-5), **settings | dict(weight_decay=0.0))
     shifted = theta.reshape(3, -1) + np.array([0, 0, 0, 1e6])
     assert objective(shifted.ravel())[0] == pytest.approx(objective(theta)[0], abs=1e-8)  # eps of 1e6 is 1e-10
-
-
-def test_rows_of_csr_are_views():
-    X = sparse.csr_array(sparse.random(20, 5, density=0.5, random_state=0))
-    part = take_rows(X, slice(5, 12))
-    np.testing.assert_array_equal(part.toarray(), X.toarray()[5:12])
-    assert np.shares_memory(part.data, X.data)
-    assert np.shares_memory(part.indices, X.indices)

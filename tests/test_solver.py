@@ -131,7 +131,7 @@ def test_a_first_step_that_is_far_too_long_is_shortened():
 
     def precondition(theta, cautious):
         asked.append(cautious)
-        return Scaled(1 / np.cosh(theta))
+        return Scaled(1 / np.cosh(theta), length=2)
 
     solution = minimize(function, np.array([8.0]), precondition, tol=1e-9, max_iter=100)
     assert asked[:2] == [False, True]  # the first step was much too long: a cautious preconditioner is asked for

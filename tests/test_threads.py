@@ -1,0 +1,123 @@
+"""Threads: the same answer for any number of them, and within the limits in force."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from skmax import SoftmaxRegression, _estimator, _threads
+from skmax._threads import Workers, workers
+
+DATA = make_classification(20_000, 20, n_informative=10, n_classes=6, random_state=0)
+
+
+def blas_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 4, 7])
+def test_results_come_in_order(n_threads):
+    pool = Workers(n_threads)
+    names = set()
+
+    def square(number):
+        names.add(threading.get_ident())
+        return number**2
+
+    assert pool.map(square, list(range(7))) == [k**2 for k in range(7)]
+    assert len(names) <= n_threads
+    pool.close()
+
+
+def test_an_error_in_a_thread_is_raised_in_the_caller():
+    with workers() as pool, pytest.raises(ZeroDivisionError):
+        pool.map(lambda part: 1 / part, [1, 0])
+
+
+@pytest.mark.parametrize("n_threads", [2, 4])
+def test_the_answer_does_not_depend_on_the_threads(monkeypatch, n_threads):
+    X, y = DATA
+    with threadpool_limits(1):
+        one = SoftmaxRegression(0.01, tol=1e-10).fit(X, y)
+    monkeypatch.setattr("skmax._rows._THREADING_PAYS", 0)
+    used = []
+
+    class Forced(Workers):
+        def __init__(self, _):
+            super().__init__(n_threads)
+            used.append(n_threads)
+
+    monkeypatch.setattr(_threads, "Workers", Forced)
+    many = SoftmaxRegression(0.01, tol=1e-10).fit(X, y)
+    assert used
+    assert many.objective_ == pytest.approx(one.objective_, rel=1e-12)
+    np.testing.assert_allclose(many.coef_, one.coef_, atol=1e-6)
+
+
+def test_one_thread_is_repeatable_to_the_bit():
+    X, y = DATA
+    with threadpool_limits(1):
+        first, second = (SoftmaxRegression(0.01).fit(X, y) for _ in range(2))
+    np.testing.assert_array_equal(first.coef_, second.coef_)
+    np.testing.assert_array_equal(first.loss_curve_, second.loss_curve_)
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_limits_in_force_are_respected_and_restored(monkeypatch, limit):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
+    with threadpool_limits(limit):
+        before = blas_threads()
+        with workers() as pool:
+            assert pool.n_threads == min(before)
+            assert blas_threads() == {1}
+            with workers() as inner:  # as when fits run in threads: the second finds one thread allowed
+                assert inner.n_threads == 1
+            assert blas_threads() == {1}
+        assert blas_threads() == before
+
+
+def test_limits_are_restored_after_an_error():
+    before = blas_threads()
+    with pytest.raises(RuntimeError), workers():
+        raise RuntimeError
+    assert blas_threads() == before
+
+
+def test_fits_in_threads_agree_and_restore_the_limits():
+    X, y = DATA
+    before = blas_threads()
+    expected = SoftmaxRegression(0.01).fit(X, y)
+    with ThreadPoolExecutor(4) as pool:
+        fits = list(pool.map(lambda _: SoftmaxRegression(0.01).fit(X, y), range(8)))
+    assert blas_threads() == before
+    for fit in fits:
+        np.testing.assert_allclose(fit.coef_, expected.coef_, atol=1e-6)
+
+
+def _threads_of_a_fit():
+    seen = []
+    original = _estimator.workers
+
+    def spy():
+        context = original()
+        pool = context.__enter__()
+        seen.append(pool.n_threads)
+        context.__exit__(None, None, None)
+        return original()
+
+    _estimator.workers = spy
+    try:
+        SoftmaxRegression(0.01).fit(DATA[0][:2000], DATA[1][:2000])
+    finally:
+        _estimator.workers = original
+    return seen[0]
+
+
+def test_workers_of_joblib_get_their_share():
+    n_cores = joblib.cpu_count()
+    inside = joblib.Parallel(n_jobs=n_cores)(joblib.delayed(_threads_of_a_fit)() for _ in range(n_cores))
+    assert set(inside) == {1}
