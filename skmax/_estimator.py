@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from skmax._columns import Coordinates, work_coordinates
 from skmax._objective import Objective
 from skmax._preconditioner import preconditioner
-from skmax._rows import Float64Array, Rows, raw_prediction
+from skmax._rows import LOGIT_COST, Design, Float64Array, Rows, raw_prediction, take_rows
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._solver import Solution, minimize
 from skmax._target import Target, as_distributions, check_sample_weight, encode_target
@@ -443,16 +443,22 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         """`function` of class-major logits of all classes, its rows gathered without a second array of their size."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-        output: NDArray | None = None
-        for rows, x, _ in Rows(X).blocks(len(self.coef_)):
+
+        def of_rows(x: Design) -> NDArray:
             logits = raw_prediction(x, self.coef_, self.intercept_)
-            if len(logits) == 1:
-                logits = np.concatenate([np.zeros_like(logits), logits])
-            part = function(logits)
-            if output is None:
-                output = np.empty((X.shape[0], *part.shape[1:]), dtype=part.dtype)
-            output[rows] = part
-        assert output is not None  # validate_data refuses X without rows
+            return function(np.concatenate([np.zeros_like(logits), logits]) if len(logits) == 1 else logits)
+
+        first = of_rows(take_rows(X, slice(0, 1)))
+        output = np.empty((X.shape[0], *first.shape[1:]), dtype=first.dtype)
+        with workers() as pool:
+            rows = Rows(X, None, pool)
+
+            def fill(within: slice) -> int:
+                for block, x, _ in rows.blocks(len(self.coef_), within):
+                    output[block] = of_rows(x)
+                return 0
+
+            rows.sum(fill, cost=self.coef_.size + LOGIT_COST * len(self.coef_))
         return output
 
     def __sklearn_tags__(self) -> Any:

@@ -21,11 +21,8 @@ reductions over classes run along the long axis. Products are taken in the dtype
 import numpy as np
 from numpy.typing import NDArray
 
-from skmax._rows import Design, Float64Array, Rows, raw_prediction
+from skmax._rows import LOGIT_COST, Design, Float64Array, Rows, raw_prediction
 from skmax._softmax import FloatArray, normalize_in_place
-
-# Multiplications that an exponential, and the other work on a logit, takes as long as.
-_LOGIT_COST = 30
 
 
 class Objective:
@@ -61,7 +58,7 @@ class Objective:
         self.n_columns = rows.n_features + fit_intercept
         self.weight_decay = weight_decay
         self.fit_intercept = fit_intercept
-        self.cost = n_logits * (2 * self.n_columns + _LOGIT_COST)
+        self.cost = n_logits * (2 * self.n_columns + LOGIT_COST)
 
         def target_sum(within: slice) -> Float64Array:
             total = np.zeros((n_logits, self.n_columns))

@@ -298,8 +298,8 @@ def preconditioner(
     """
     n_samples, n_columns, n_logits = objective.rows.n_samples, objective.n_columns, objective.n_logits
     size = n_columns * n_logits
-    # Of the two products, about 30 for each exponential, SciPy's bookkeeping and the calls as such.
-    evaluation = 2 * n_samples * n_logits * (2 * n_columns + 15) + 120 * size + 3_000_000
+    # In operations, two for each multiplication: the rows, SciPy's bookkeeping, and the calls as such.
+    evaluation = 2 * n_samples * objective.cost + 120 * size + 3_000_000
     if (
         not objective.split(theta)[0].any()
         and n_samples * n_columns**2 + n_logits * n_columns**3 / 3 <= 10 * evaluation

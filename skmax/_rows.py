@@ -25,6 +25,8 @@ _BLOCK_SIZE = 2**16
 _WIDE_BLOCK = (256, 2**22)  # rows at most, numbers at most
 # A thread takes about 0.1 ms to start: less work than this many multiplications is done sooner without.
 _THREADING_PAYS = 2**21
+# Multiplications that an exponential, and the other work on a logit, takes as long as.
+LOGIT_COST = 30
 
 
 class Rows:
