@@ -38,7 +38,7 @@ class Columns:
 
     @classmethod
     def of(cls, rows: Rows, *, centred: bool) -> "Columns":
-        """Measured in one pass."""
+        """Measured in one pass. A ValueError names a column too large for that."""
         # Deviations from the first row, not from 0, lose no digits where the mean is much larger than the spread, and
         # are exact for constant columns. They would fill a sparse X.
         dense = not rows.is_sparse
@@ -47,12 +47,18 @@ class Columns:
         def moments(within: slice) -> Float64Array:
             total = np.zeros((2, rows.n_features))
             for _, x, weight in rows.blocks(rows.n_features, within):
-                deviation = x - first if dense else x
+                deviation = x - first if dense else x.astype(np.float64)
                 weight = np.ones(x.shape[0]) if weight is None else weight
                 total += [weight @ deviation, weight @ (deviation * deviation)]
             return total
 
-        mean, squares = rows.sum(moments, cost=4 * rows.n_features) / rows.weight_sum
+        with np.errstate(over="ignore"):
+            mean, squares = rows.sum(moments, cost=4 * rows.n_features) / rows.weight_sum
+        if not np.isfinite(squares).all():
+            column = int(np.flatnonzero(~np.isfinite(squares))[0])
+            raise ValueError(
+                f"X must have values whose squares are finite, up to about 1e150; got larger ones in column {column}."
+            )
         mean = mean if centred else np.zeros_like(mean)
         scale = np.sqrt(np.maximum(squares - mean**2, 0))
         scale[scale <= 1e-7 * np.abs(mean)] = 0  # what rounding leaves of a constant column

@@ -89,9 +89,9 @@ def minimize(
             stuck = cautious and not point.value < before.value
             cautious = n_quarters >= _TOO_MANY_QUARTERS or not point.value < before.value
             n_stages += 1
-        ends = stuck or len(loss_curve) > max_iter
+        ends = stuck or len(loss_curve) > max_iter or not np.isfinite(_estimate(preconditioner, point))
         if ends or _estimate(preconditioner, point) <= target:
-            gap = _gap(function, point, preconditioner, tol)
+            gap = _gap(function, point, preconditioner, enough=np.inf if ends else 10 * tol)
             if ends or gap <= tol:
                 break
             target *= _STAGE_TOL * tol / gap
@@ -107,8 +107,8 @@ class _Point:
     gradient: Float64Array
 
 
-def _gap(function: Function, point: _Point, preconditioner: Preconditioner, tol: float) -> float:
-    """1/2 g^T H^-1 g at `point`, or a lower bound where that is above `tol` already."""
+def _gap(function: Function, point: _Point, preconditioner: Preconditioner, *, enough: float) -> float:
+    """1/2 g^T H^-1 g at `point`, or a lower bound of it that is above `enough`."""
     residual = preconditioner.backward(point.gradient)
     direction, square, decrement, n_small = residual, np.dot(residual, residual), 0.0, 0
     for _ in range(_GAP_STEPS):
@@ -119,7 +119,7 @@ def _gap(function: Function, point: _Point, preconditioner: Preconditioner, tol:
         gain = square**2 / curvature
         decrement += gain
         n_small = n_small + 1 if gain <= _GAP_SHARE * decrement else 0
-        if n_small == 2 or decrement > 20 * tol:
+        if n_small == 2 or decrement / 2 > enough:
             break
         residual = residual - (square / curvature) * product
         last, square = square, np.dot(residual, residual)

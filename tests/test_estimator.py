@@ -621,6 +621,8 @@ BAD_FITS = {
     "X infinite": ({}, INF, None, None, ValueError, "Input X contains infinity"),
     "X NaN sparse": ({}, sparse.csr_array(NAN), None, None, ValueError, "Input X contains NaN"),
     "X infinite float32": ({}, INF.astype(np.float32), None, None, ValueError, "Input X contains infinity"),
+    "X too large": ({}, IRIS[0] * 1e200, None, None, ValueError, "X must have values whose squares are.*column 0"),
+    "X too large, sparse": ({}, sparse.csr_array(IRIS[0] * [1, 1, 1e200, 1]), None, None, ValueError, "X.*column 2"),
     "X complex": ({}, IRIS[0] * 1j, None, None, ValueError, "Complex data not supported"),
     "X text": ({}, np.full((150, 4), "a"), None, None, ValueError, "could not convert string to float"),
     "X 1d": ({}, IRIS[0][:, 0], None, None, ValueError, "Expected 2D array, got 1D"),
