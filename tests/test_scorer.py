@@ -41,6 +41,13 @@ def test_labels_may_be_missing_from_the_fold_or_unknown_to_the_model():
     assert unknown == pytest.approx((known[0, 0] + 2 * np.log(2.220446049250313e-16) + known[3, 1]) / 4)
 
 
+def test_an_impossible_label_counts_as_log_loss_counts_it():
+    model = SoftmaxRegression(classes=[0, 1, 2, 3]).fit(X, Y)
+    expected = -log_loss([3], model.predict_proba(X[:1]), labels=[0, 1, 2, 3])
+    assert neg_cross_entropy_scorer(model, X[:1], [3]) == pytest.approx(expected)
+    assert neg_cross_entropy_scorer(model, X[:1], [[0.5, 0, 0, 0.5]]) > expected
+
+
 def test_strings_and_pipelines():
     names = np.array(["a", "b", "c"])[Y]
     pipeline = make_pipeline(StandardScaler(), SoftmaxRegression(0.01)).fit(X, names)
