@@ -86,7 +86,10 @@ def measure(make, X, y, connection, runs):
     for n_threads in [1, None, 1, None][:runs]:
         with threadpool_limits(n_threads):
             begin = time.perf_counter()
-            model = make().fit(X, y)
+            try:
+                model = make().fit(X, y)
+            except MemoryError:  # newton-cholesky keeps a matrix of the squared number of parameters
+                return
             fastest = min(fastest, time.perf_counter() - begin)
         growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         connection.send((fastest, *((np.nan, np.nan) if hasattr(model, "steps") else objective(model, X, y)), growth))
@@ -121,7 +124,7 @@ def compare(folder, names, limit):
         table[name] = {}
         for solver, result in results.items():
             if result is None:
-                print(f"  {solver:20s}  more than {limit} s")
+                print(f"  {solver:20s}   none in {limit:g} s, or out of memory")
             else:
                 table[name][solver] = result[0], result[1] - best
                 print(

@@ -227,24 +227,25 @@ class KroneckerPreconditioner(Preconditioner):
         curvature = np.diag(probability) - np.outer(probability, probability)
         eigenvalues, self._eigenvectors = np.linalg.eigh(curvature)
         # The redundant direction, of eigenvalue 0, is removed from every step: any positive number will do for it.
-        eigenvalues = np.maximum(eigenvalues, _LEAST_CURVATURE)
-        self._factors = [_factor(a * moment + np.diag(self._penalty)) for a in eigenvalues]
+        # Classes of equal frequency share an eigenvalue, and so a factor.
+        logarithms = np.log(np.maximum(eigenvalues, _LEAST_CURVATURE)).round(9)
+        self._groups = []
+        for logarithm in np.unique(logarithms):
+            hessian = np.exp(logarithm) * moment
+            hessian[np.diag_indices(n_columns)] += self._penalty
+            self._groups.append((np.flatnonzero(logarithms == logarithm), *_factor(hessian)))
 
     def _from_v(self, v: Float64Array) -> Float64Array:
-        turned = [
-            inverse_root * linalg.blas.dtrsv(factor, part, lower=1, trans=1)
-            for (inverse_root, factor), part in zip(self._factors, v.reshape(self._n_logits, -1), strict=True)
-        ]
+        turned = v.reshape(self._n_logits, -1).copy()
+        for index, inverse_root, factor in self._groups:
+            turned[index] = linalg.blas.dtrsm(1.0, factor, turned[index].T, lower=1, trans_a=1).T * inverse_root
         return (self._eigenvectors @ turned).ravel()
 
     def _to_v(self, gradient: Float64Array) -> Float64Array:
         turned = self._eigenvectors.T @ gradient.reshape(self._n_logits, -1)
-        return np.concatenate(
-            [
-                linalg.blas.dtrsv(factor, inverse_root * part, lower=1)
-                for (inverse_root, factor), part in zip(self._factors, turned, strict=True)
-            ]
-        )
+        for index, inverse_root, factor in self._groups:
+            turned[index] = linalg.blas.dtrsm(1.0, factor, (turned[index] * inverse_root).T, lower=1).T
+        return turned.ravel()
 
 
 def _sample_size(n_parameters: int) -> int:
