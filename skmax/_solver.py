@@ -31,6 +31,9 @@ _STAGE_TOL = 0.3
 # took so many quarters.
 _MOST_QUARTERS = 15
 _TOO_MANY_QUARTERS = 4
+# Pairs of vectors that L-BFGS remembers, and how many for more parameters than so many: SciPy's bookkeeping on them is
+# then half of a fit. (2e6 parameters, 20 newsgroups as TF-IDF: 3.2 s with 6, 3.9 s with 30, in 19 and 16 iterations.)
+_MEMORY, _LARGE, _MEMORY_IF_LARGE = 30, 2**18, 6
 # Conjugate gradients end where two steps running add less than this share of the decrement, or after so many.
 _GAP_SHARE = 0.05
 _GAP_STEPS = 30
@@ -163,6 +166,7 @@ def _l_bfgs(
     """L-BFGS-B in v, in units of `unit`."""
     evaluated = accepted = start
     gradient_in_v = preconditioner.backward(start.gradient)
+    memory = _MEMORY if start.theta.size <= _LARGE else _MEMORY_IF_LARGE
 
     def in_v(v: Float64Array) -> tuple[float, Float64Array]:
         nonlocal evaluated, gradient_in_v
@@ -189,7 +193,7 @@ def _l_bfgs(
         method="L-BFGS-B",
         callback=after_iteration,
         # Stopping is decided above and in `minimize`, not by relative changes of f or by gradients in odd units.
-        options={"maxiter": max_iter, "maxfun": 100 * max_iter, "maxcor": 30, "ftol": 0, "gtol": 0},
+        options={"maxiter": max_iter, "maxfun": 100 * max_iter, "maxcor": memory, "ftol": 0, "gtol": 0},
     )
     return accepted
 
