@@ -1,6 +1,25 @@
 """skmax against scikit-learn's solvers, on the data as they are: time, and distance from the minimum.
 
-RESULTS
+Results: 2 cores of an AMD EPYC with AVX-512, Python 3.11, NumPy 2.4, SciPy 1.17, scikit-learn 1.9.1, limit 8 s, 46 sets
+of 64 to 58000 rows, 7 to 6830 columns and 3 to 136 classes (all of the folder but the three largest, see below).
+
+    ratio to the fastest scikit-learn solver that gets as close: 4.1 in the geometric mean
+    time of LogisticRegression() as it is, over skmax's: 1.4; at least 0.12
+    within 1e-5 of the best objective found: 44 of 46
+    letter 95 ms (ratio 21), covtype20k 158 (7.4), dry_bean 39 (scikit-learn: none, 2e-3 short), phoneme 679 (5.0),
+    gas_drift8 1468 (4.9), avila 53 (14), shuttle 354 (6.4), wine_quality 9 (4.4), usps 569 (10), nci60 45 (49),
+    khan 9 (19), lymphoma 49 (5.0), warppie10p 59 (4.7), sdss_sky 22 (scikit-learn: none)
+
+Where skmax loses: coil20 (0.3) and palm100 (0.9), nearly separable images with 20000 parameters and more, for which the
+diagonal is a poor preconditioner; ecoli (0.8), glass (0.6) and glmnet_multinomial_example (0.8), fits of 3 to 6 ms in
+which calls as such take the time. leaf99 was 0.4, and is 1.0 since classes of equal frequency share a factor. Not within
+8 s: nsl_kdd20 (converges in 7 s with the machine to itself) and omniglot_small1 (15 s). Not converged in 1000 iterations:
+fashion_mnist30k (gap 2e-4, 39 s) and mnist (4e-6, 92 s); kddcup99_10pct is 1e-3 short after 400 iterations and 95 s, as
+outliers at 500 standard deviations send most first steps of a stage uphill.
+
+Conclusion: a preconditioned L-BFGS is faster than scikit-learn's Newton solver from some 80 parameters on, and gets to
+the minimum where that does not; below, both take milliseconds. Beyond 2000 parameters the diagonal is the thing to
+improve.
 
 Usage: python -m benchmarks.solvers [--data FOLDER] [--limit SECONDS] [--picture FILE] [NAME ...]
 
