@@ -12,10 +12,10 @@ of 64 to 58000 rows, 7 to 6830 columns and 3 to 136 classes (all of the folder b
 
 Where skmax loses: coil20 (0.3) and palm100 (0.9), nearly separable images with 20000 parameters and more, for which the
 diagonal is a poor preconditioner; ecoli (0.8), glass (0.6) and glmnet_multinomial_example (0.8), fits of 3 to 6 ms in
-which calls as such take the time. leaf99 was 0.4, and is 1.0 since classes of equal frequency share a factor. Not within
-8 s: nsl_kdd20 (converges in 7 s with the machine to itself) and omniglot_small1 (15 s). Not converged in 1000 iterations:
-fashion_mnist30k (gap 2e-4, 39 s) and mnist (4e-6, 92 s); kddcup99_10pct is 1e-3 short after 400 iterations and 95 s, as
-outliers at 500 standard deviations send most first steps of a stage uphill.
+which calls as such take the time. leaf99 was 0.4, and is 1.0 since classes of equal frequency share a factor. Not
+within 8 s: nsl_kdd20 (converges in 7 s with the machine to itself) and omniglot_small1 (15 s). Not converged in 1000
+iterations: fashion_mnist30k (gap 2e-4, 39 s) and mnist (4e-6, 92 s); kddcup99_10pct is 1e-3 short after 400 iterations
+and 95 s, as outliers at 500 standard deviations send most first steps of a stage uphill.
 
 Conclusion: a preconditioned L-BFGS is faster than scikit-learn's Newton solver from some 80 parameters on, and gets to
 the minimum where that does not; below, both take milliseconds. Beyond 2000 parameters the diagonal is the thing to
