@@ -41,7 +41,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         f(W, b) = (1/S) sum_i s_i [ logsumexp(z_i) - <y_i, z_i> ]  +  (weight_decay / 2) ||W||_F^2
 
     This is the model of :class:`sklearn.linear_model.LogisticRegression` at ``C = 1 / (weight_decay * S)``, for any
-    number of classes. Two classes share one logit, which makes it binary logistic regression.
+    number of classes [1]_. Two classes share one logit, which makes it binary logistic regression.
 
     Parameters
     ----------
@@ -94,11 +94,26 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
     sklearn.linear_model.LogisticRegression : The same model with other solvers, and L1 penalties.
     sklearn.multiclass.OneVsRestClassifier : For labels that do not exclude one another.
 
+    Notes
+    -----
+    The solver is SciPy's L-BFGS-B, in coordinates in which the Hessian is close to the identity, so that the columns of
+    `X` need no scaling [2]_. The coordinates come from the Hessian itself, in full or of a sample of the rows, where
+    there are up to 2200 parameters and it costs no more than 500 evaluations of the objective; otherwise from its
+    diagonal. A dense `X` with fewer rows than columns is turned to as many columns as rows, if these are no more than
+    200 times the classes. `gap_` is measured with the Hessian at the end, by conjugate gradients: it is half the
+    squared Newton decrement [3]_, as good an estimate as f is close to a parabola there.
+
+    Fits and predictions use as many threads as the limits in force allow to the linear algebra (threadpoolctl,
+    ``OMP_NUM_THREADS``, joblib's workers). The answer depends on their number in its rounding only. Besides `X`, a fit
+    needs memory for a few blocks of rows and, with d parameters, for up to four d x d matrices (d <= 2200) or some 60
+    vectors of length d.
+
     References
     ----------
     .. [1] C. M. Bishop (2006). Pattern Recognition and Machine Learning. Springer. Section 4.3.4.
     .. [2] R. H. Byrd, P. Lu, J. Nocedal and C. Zhu (1995). A limited memory algorithm for bound constrained
        optimization. SIAM Journal on Scientific Computing 16(5), 1190-1208.
+    .. [3] S. Boyd and L. Vandenberghe (2004). Convex Optimization. Cambridge University Press. Section 9.5.1.
 
     Examples
     --------
@@ -284,7 +299,8 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             + (
                 "Raise max_iter."
                 if self.n_iter_ >= self.max_iter
-                else "Float precision allows no further progress: raise tol or weight_decay, or pass float64."
+                else "No step from here makes it smaller, at the limit of float precision or between outliers: raise "
+                "tol or weight_decay, pass float64, or look for values far from the others of their column."
             )
         )
 

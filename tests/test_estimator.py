@@ -125,7 +125,7 @@ def test_too_few_iterations_warn_of_how_far_the_minimum_is():
 
 
 def test_an_unreachable_tol_warns_of_float_precision():
-    with pytest.warns(ConvergenceWarning, match="Float precision allows no further progress"):
+    with pytest.warns(ConvergenceWarning, match="No step from here makes it smaller, at the limit of float precision"):
         SoftmaxRegression(tol=1e-300).fit(*WINE)
 
 
