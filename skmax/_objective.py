@@ -18,6 +18,8 @@ column (absent without intercept); logits of a block are class-major, of shape (
 reductions over classes run along the long axis. Products are taken in the dtype of X, sums over blocks in float64.
 """
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,14 +61,6 @@ class Objective:
         self.weight_decay = weight_decay
         self.fit_intercept = fit_intercept
         self.cost = n_logits * (2 * self.n_columns + LOGIT_COST)
-
-        def target_sum(within: slice) -> Float64Array:
-            total = np.zeros((n_logits, self.n_columns))
-            for block, x, weight in rows.blocks(n_logits, within):
-                self._add_weighted_rows(total, self._target(block), x, weight)
-            return total
-
-        self._target_sum = rows.sum(target_sum, cost=self.cost)
 
     def __call__(self, theta: Float64Array) -> tuple[float, Float64Array]:
         theta = theta.reshape(self.n_logits, self.n_columns)
@@ -137,6 +131,18 @@ class Objective:
     def join(self, coef: Float64Array, intercept: Float64Array) -> Float64Array:
         """`theta`, of shape (n_logits, n_columns), of coefficients and intercepts."""
         return np.column_stack([coef, intercept]) if self.fit_intercept else coef
+
+    @functools.cached_property
+    def _target_sum(self) -> Float64Array:
+        """(A, a) of the module's docstring: measured with the first evaluation, as a sample of rows has none."""
+
+        def target_sum(within: slice) -> Float64Array:
+            total = np.zeros((self.n_logits, self.n_columns))
+            for block, x, weight in self.rows.blocks(self.n_logits, within):
+                self._add_weighted_rows(total, self._target(block), x, weight)
+            return total
+
+        return self.rows.sum(target_sum, cost=self.cost)
 
     def _target(self, block: slice) -> FloatArray:
         """Target distributions of the rows of `block`, class-major, of shape (n_logits, n_rows), in a new array."""

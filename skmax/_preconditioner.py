@@ -28,11 +28,9 @@ from skmax._softmax import FloatArray
 # The full Hessian is worth up to this many evaluations of the objective, and has at most so many rows: four arrays of
 # that size, of 150 MB in all, are needed for a while.
 _FULL_EVALUATIONS = 500
+_FULL_LIMIT = 2200
 # A sample has so many rows for each parameter, and at least so many.
 _SAMPLE = (6, 2000)
-_FULL_LIMIT = 2200
-
-
 # A parameter that no row is uncertain about has no curvature; it must not get infinite steps. One of a column of unit
 # spread has at most 1/4, and the weight decay.
 _LEAST_CURVATURE = 1e-12
@@ -117,8 +115,8 @@ class DiagonalPreconditioner(Preconditioner):
             return total
 
         diagonal = objective.rows.sum(curvatures, cost=objective.cost) / objective.rows.weight_sum
-        diagonal[:, : len(scale)] = (diagonal[:, : len(scale)] + objective.weight_decay) / scale**2
-        self.diagonal = np.maximum(diagonal, _LEAST_CURVATURE)
+        diagonal[:, : len(scale)] /= scale**2
+        self.diagonal = np.maximum(diagonal + self._penalty, _LEAST_CURVATURE)
         self._inverse_root = 1 / np.sqrt(self.diagonal).ravel()
 
     def stage_length(self, n_stages: int) -> int:
@@ -301,10 +299,9 @@ def preconditioner(
     size = n_columns * n_logits
     # In operations, two for each multiplication: the rows, SciPy's bookkeeping, and the calls as such.
     evaluation = 2 * n_samples * objective.cost + 120 * size + 3_000_000
-    if (
-        not objective.split(theta)[0].any()
-        and n_samples * n_columns**2 + n_logits * n_columns**3 / 3 <= 10 * evaluation
-    ):
+    kronecker = n_samples * n_columns**2 + n_logits * n_columns**3 / 3
+    # The limit is one of memory too: the blocks of a sparse X, which are filled, have as many rows as columns.
+    if n_columns <= _FULL_LIMIT and kronecker <= 10 * evaluation and not objective.split(theta)[0].any():
         return KroneckerPreconditioner(objective, columns, theta)
     n_rows = min(n_samples, 2 * _sample_size(size))
     if size <= _FULL_LIMIT and n_rows * size**2 + size**3 / 3 <= _FULL_EVALUATIONS * evaluation:
