@@ -25,12 +25,13 @@ from skmax._objective import Objective
 from skmax._rows import Design, Float64Array
 from skmax._softmax import FloatArray
 
-# The full Hessian is worth up to this many evaluations of the objective, and has at most so many rows: four arrays of
-# that size, of 150 MB in all, are needed for a while.
-_FULL_EVALUATIONS = 500
-_FULL_LIMIT = 2200
-# A sample has so many rows for each parameter, and at least so many.
-_SAMPLE = (6, 2000)
+# What a form of the Hessian may cost, in evaluations of the objective, and the numbers that it may hold: 130 MB, of
+# which the full one needs four arrays while it is built.
+_FULL_EVALUATIONS, _BLOCK_EVALUATIONS, _KRONECKER_EVALUATIONS = 20, 200, 10
+_LIMIT = 2**24
+# A sample has so many rows for each row of the matrix that it is for, and at least so many.
+_SAMPLE = (4, 2000)
+_GATHERED = 1000  # rows of a sample that are copied at a time
 # A parameter that no row is uncertain about has no curvature; it must not get infinite steps. One of a column of unit
 # spread has at most 1/4, and the weight decay.
 _LEAST_CURVATURE = 1e-12
@@ -83,6 +84,65 @@ class Preconditioner:
         tilde = ((x.toarray() if sparse.issparse(x) else x) - self._columns.mean) / self._columns.scale
         return np.column_stack([tilde, np.ones(len(tilde))]) if self._fit_intercept else tilde
 
+    def _sample(
+        self,
+        objective: Objective,
+        theta: Float64Array,
+        diagonal: Float64Array,
+        n_rows: int,
+        cautious: bool,
+        *,
+        together: bool,
+    ) -> list[tuple[NDArray[np.intp], Float64Array, Float64Array]]:
+        """(index, curvature, factor) of `n_rows` rows, for each logit or for all `together`.
+
+        A row's chance is in proportion to an estimate of its leverage, that is of its part of the curvature along its
+        own direction (D. P. Woodruff, 2014, Sketching as a tool for numerical linear algebra, section 2.4): a uniform
+        sample misses rare classes and outliers. The rows of largest leverage / u are taken, with a u of each row that
+        is uniform over (0, 1]; with tau the largest that is left out, a row of leverage l stands for max(1, tau / l)
+        rows (N. Duffield, C. Lund and M. Thorup, 2007, Priority sampling for estimation of arbitrary subset sums).
+        """
+        luck = 1 - np.random.default_rng(0).uniform(size=objective.rows.n_samples)
+        n_groups = 1 if together else objective.n_logits
+
+        def largest(candidates: list[Float64Array]) -> list[Float64Array]:
+            if sum(part.shape[1] for part in candidates) <= n_rows + 1:
+                return candidates
+            table = np.concatenate(candidates, axis=1)
+            return [table[:, np.argpartition(-table[0], n_rows)[: n_rows + 1]]]
+
+        def select(within: slice) -> list[list[list[Float64Array]]]:
+            groups: list[list[Float64Array]] = [[] for _ in range(n_groups)]
+            for block, x, weight in objective.rows.blocks(max(objective.n_columns, objective.n_logits), within):
+                curvature = _curvature(objective, objective.probability(theta, x), block, cautious)
+                if weight is not None:
+                    curvature *= weight
+                leverage = curvature * ((1 / diagonal) @ (self._tilde(x) ** 2).T)
+                if together:
+                    leverage = leverage.sum(axis=0, keepdims=True)
+                priority = leverage / luck[block]
+                for g in range(n_groups):
+                    chosen = np.flatnonzero(priority[g])
+                    row = [priority[g, chosen], block.start + chosen, curvature[g, chosen], leverage[g, chosen]]
+                    groups[g] = largest([*groups[g], np.array(row)])
+            return [groups]
+
+        parts = objective.rows.sum(select, cost=objective.cost)
+        result = []
+        for g in range(n_groups):
+            priority, index, curvature, leverage = np.concatenate(
+                largest([table for part in parts for table in part[g]]), axis=1
+            )
+            tau = 0.0
+            if len(priority) > n_rows:
+                tau = priority.min()
+                kept = np.flatnonzero(priority > tau)
+                index, curvature, leverage = index[kept], curvature[kept], leverage[kept]
+            order = np.argsort(index)
+            factor = np.maximum(1, tau / leverage)
+            result.append((index[order].astype(np.intp), curvature[order], factor[order]))
+        return result
+
     def _centred_over_classes(self, tilde: Float64Array) -> Float64Array:
         return tilde - tilde.mean(axis=0) if self._n_logits > 1 else tilde
 
@@ -120,7 +180,7 @@ class DiagonalPreconditioner(Preconditioner):
         self._inverse_root = 1 / np.sqrt(self.diagonal).ravel()
 
     def stage_length(self, n_stages: int) -> int:
-        return 15 * 2 ** min(n_stages, 4)
+        return _growing(n_stages)
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         return self._inverse_root * v
@@ -130,67 +190,69 @@ class DiagonalPreconditioner(Preconditioner):
 
 
 class FullPreconditioner(Preconditioner):
-    """The whole Hessian, by one Cholesky factorisation: n_rows d^2 + d^3 / 3 operations for d parameters.
+    """The whole Hessian, by one Cholesky factorisation: d^3 / 3 operations for d parameters, and n_rows d^2 / 2 before.
 
-    A sample of 6 d rows is enough where there are many more, if rows that no others can stand for are taken for sure:
-    row i is taken with a probability in proportion to an estimate of its leverage, that is of its part of the
-    curvature along its own direction, and weighs as much more as that is below 1. (D. P. Woodruff, 2014, Sketching as
-    a tool for numerical linear algebra, section 2.4.) A uniform sample misses rare classes and outliers.
+    As diag(p) - p p^T = sum_{k<l} p_k p_l (e_k - e_l) (e_k - e_l)^T, it is made of one matrix for each pair of classes,
+    G_kl = (1/S) sum_i s_i p_ik p_il x~_i x~_i^T, with a quarter of the multiplications of a Gram matrix of d columns.
+    A sample of 4 d rows is enough where there are many more; see `_sample`.
     """
 
     def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, *, cautious: bool = False) -> None:
         super().__init__(objective, columns)
-        self._cautious = cautious
         n_rows = _sample_size(theta.size)
-        sample = objective if objective.rows.n_samples <= 2 * n_rows else self._sample(objective, theta, n_rows)
-        self._inverse_root, self._factor = _factor(self._hessian(sample, theta))
+        if objective.rows.n_samples <= 2 * n_rows:
+            hessian = self._hessian(objective, theta, cautious)
+        else:
+            diagonal = DiagonalPreconditioner(objective, columns, theta, cautious=cautious).diagonal
+            [(index, _, factor)] = self._sample(objective, theta, diagonal, n_rows, cautious, together=True)
+            hessian = self._hessian(objective.of_rows(index, factor), theta, cautious)
+            _complete(hessian, diagonal.ravel())
+        self._inverse_root, self._factor = _factor(hessian)
 
-    def _sample(self, objective: Objective, theta: Float64Array, n_rows: int) -> Objective:
-        diagonal = DiagonalPreconditioner(objective, self._columns, theta, cautious=self._cautious).diagonal
-        leverage = np.empty(objective.rows.n_samples)
-
-        def measure(within: slice) -> float:
-            for block, x, weight in objective.rows.blocks(objective.n_columns, within):
-                curvature = _curvature(objective, objective.probability(theta, x), block, self._cautious)
-                part = (curvature * ((1 / diagonal) @ (self._tilde(x) ** 2).T)).sum(axis=0)
-                leverage[block] = part if weight is None else part * weight
-            return 0.0
-
-        objective.rows.sum(measure, cost=objective.cost)
-        chance = np.minimum(leverage * (n_rows / leverage.sum()), 1)
-        for _ in range(10):  # what rows that are taken for sure do not need of the sample goes to the others
-            chance = np.minimum(chance * (n_rows / chance.sum()), 1)
-        index = np.flatnonzero(np.random.default_rng(0).uniform(size=len(chance)) < chance)
-        return objective.of_rows(index, 1 / chance[index])
-
-    def _hessian(self, objective: Objective, theta: Float64Array) -> Float64Array:
+    def _hessian(self, objective: Objective, theta: Float64Array, cautious: bool) -> Float64Array:
         """H of the module's docstring, of shape (d, d), classes varying slowest."""
         n_logits, n_columns = objective.n_logits, objective.n_columns
         size = n_logits * n_columns
+        first, second = np.triu_indices(n_logits, 1)
+        shape = (max(len(first), 1), n_columns, n_columns)
 
-        def products(factor: FloatArray, tilde: Float64Array, weight: Float64Array | None) -> Float64Array:
-            """Gram matrix of the rows sqrt(s_i) (factor_i (x) x~_i)."""
-            rows = (factor if weight is None else factor * np.sqrt(weight)).T[:, :, None] * tilde[:, None, :]
-            rows = rows.reshape(len(tilde), size)
-            return rows.T @ rows
+        def pairs(within: slice) -> Float64Array:
+            total = np.zeros(shape)
+            for _, x, weight in objective.rows.blocks(shape[0] + n_columns, within):
+                probability = objective.probability(theta, x)
+                tilde = np.ascontiguousarray(self._tilde(x).T)
+                # A single logit makes a pair with the 0 of the other class.
+                product = probability * (1 - probability) if n_logits == 1 else probability[first] * probability[second]
+                if weight is not None:
+                    product *= weight
+                for column in range(n_columns):
+                    total[:, column, column:] += product @ (tilde[column:] * tilde[column]).T
+            return total
 
-        def curvatures(within: slice) -> Float64Array:
+        def misfits(within: slice) -> Float64Array:
             total = np.zeros((size, size))
             for block, x, weight in objective.rows.blocks(size, within):
                 probability = objective.probability(theta, x)
-                tilde = self._tilde(x)
-                total -= products(probability, tilde, weight)
-                weighted = probability if weight is None else probability * weight
-                for k in range(n_logits):
-                    own = slice(k * n_columns, (k + 1) * n_columns)
-                    total[own, own] += (tilde.T * weighted[k]) @ tilde
-                if self._cautious:
-                    residual = objective.residual(probability, block)
-                    misfit = _misfit(probability, residual)
-                    total += products(residual[:, misfit], tilde[misfit], None if weight is None else weight[misfit])
+                residual = objective.residual(probability, block)
+                misfit = _misfit(probability, residual)
+                factor = residual[:, misfit] if weight is None else residual[:, misfit] * np.sqrt(weight[misfit])
+                rows = (factor.T[:, :, None] * self._tilde(x[misfit])[:, None, :]).reshape(-1, size)
+                total += rows.T @ rows
             return total
 
-        hessian = objective.rows.sum(curvatures, cost=size**2) / objective.rows.weight_sum
+        gram = objective.rows.sum(pairs, cost=shape[0] * n_columns**2)
+        gram += np.triu(gram, 1).transpose(0, 2, 1)
+        hessian = np.zeros((n_logits, n_columns, n_logits, n_columns))
+        if n_logits == 1:
+            hessian[0, :, 0] = gram[0]
+        for k, l, block in zip(first, second, gram, strict=False):
+            hessian[k, :, l], hessian[l, :, k] = -block, -block
+            hessian[k, :, k] += block
+            hessian[l, :, l] += block
+        hessian = hessian.reshape(size, size)
+        if cautious:
+            hessian += objective.rows.sum(misfits, cost=size**2)
+        hessian /= objective.rows.weight_sum
         hessian[np.diag_indices(size)] += np.tile(self._penalty, n_logits)
         return hessian
 
@@ -199,6 +261,48 @@ class FullPreconditioner(Preconditioner):
 
     def _to_v(self, gradient: Float64Array) -> Float64Array:
         return linalg.blas.dtrsv(self._factor, self._inverse_root * gradient, lower=1)
+
+
+class BlockPreconditioner(Preconditioner):
+    """The Hessian's blocks on the diagonal, one for each logit, with the class's own weights: n_logits (n_rows
+    n_columns^2 + n_columns^3 / 3) operations.
+
+    It knows how the columns correlate for each class, and leaves the coupling of the classes to L-BFGS. For a block,
+    a sample of 4 n_columns rows is enough.
+    """
+
+    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, *, cautious: bool = False) -> None:
+        super().__init__(objective, columns)
+        n_logits, n_columns, rows = objective.n_logits, objective.n_columns, objective.rows
+        diagonal = DiagonalPreconditioner(objective, columns, theta, cautious=cautious).diagonal
+        samples = self._sample(objective, theta, diagonal, _sample_size(n_columns), cautious, together=False)
+
+        def factors(classes: slice) -> list[tuple[Float64Array, Float64Array]]:
+            return [_factor(block(k)) for k in range(classes.start, classes.stop)]
+
+        def block(k: int) -> Float64Array:
+            index, curvature, factor = samples[k]
+            root = np.sqrt(curvature * factor / rows.weight_sum)
+            hessian = np.diag(self._penalty)
+            for start in range(0, len(index), _GATHERED):
+                some = slice(start, start + _GATHERED)
+                tilde = self._tilde(rows.at(index[some])) * root[some, None]
+                hessian += tilde.T @ tilde
+            _complete(hessian, diagonal[k])
+            return hessian
+
+        self._factors = rows.sum(factors, cost=_sample_size(n_columns) * n_columns**2, of=n_logits)
+
+    def stage_length(self, n_stages: int) -> int:
+        return _growing(n_stages)
+
+    def _from_v(self, v: Float64Array) -> Float64Array:
+        parts = zip(v.reshape(self._n_logits, -1), self._factors, strict=True)
+        return np.concatenate([root * linalg.blas.dtrsv(factor, part, lower=1, trans=1) for part, (root, factor) in parts])
+
+    def _to_v(self, gradient: Float64Array) -> Float64Array:
+        parts = zip(gradient.reshape(self._n_logits, -1), self._factors, strict=True)
+        return np.concatenate([linalg.blas.dtrsv(factor, root * part, lower=1) for part, (root, factor) in parts])
 
 
 class KroneckerPreconditioner(Preconditioner):
@@ -248,6 +352,20 @@ class KroneckerPreconditioner(Preconditioner):
 
 def _sample_size(n_parameters: int) -> int:
     return max(_SAMPLE[0] * n_parameters, _SAMPLE[1])
+
+
+def _complete(hessian: Float64Array, diagonal: Float64Array) -> None:
+    """Mend the parameters of a sampled `hessian` most of whose curvature lies in rows that were missed.
+
+    Not those whose sample is merely short of it: what is added to the diagonal hides how columns are correlated.
+    """
+    missing = diagonal - hessian.diagonal()
+    hessian[np.diag_indices(len(hessian))] += np.where(missing > diagonal / 2, missing, 0)
+
+
+def _growing(n_stages: int) -> int:
+    """For a preconditioner that leaves a part of the Hessian to L-BFGS, which learns it anew in each stage."""
+    return 15 * 2 ** min(n_stages, 4)
 
 
 def _misfit(probability: FloatArray, residual: FloatArray) -> NDArray[np.bool_]:
@@ -300,10 +418,14 @@ def preconditioner(
     # In operations, two for each multiplication: the rows, SciPy's bookkeeping, and the calls as such.
     evaluation = 2 * n_samples * objective.cost + 120 * size + 3_000_000
     kronecker = n_samples * n_columns**2 + n_logits * n_columns**3 / 3
-    # The limit is one of memory too: the blocks of a sparse X, which are filled, have as many rows as columns.
-    if n_columns <= _FULL_LIMIT and kronecker <= 10 * evaluation and not objective.split(theta)[0].any():
+    sampled = _sample_size(size)
+    full = (n_samples if n_samples <= 2 * sampled else sampled) * size**2 / 2 + size**3 / 3
+    block = n_logits * (min(n_samples, _sample_size(n_columns)) * n_columns**2 + n_columns**3 / 3)
+    blocks_fit = n_logits * n_columns**2 <= _LIMIT
+    if blocks_fit and kronecker <= _KRONECKER_EVALUATIONS * evaluation and not objective.split(theta)[0].any():
         return KroneckerPreconditioner(objective, columns, theta)
-    n_rows = min(n_samples, 2 * _sample_size(size))
-    if size <= _FULL_LIMIT and n_rows * size**2 + size**3 / 3 <= _FULL_EVALUATIONS * evaluation:
+    if 4 * size**2 <= _LIMIT and full <= _FULL_EVALUATIONS * evaluation:
         return FullPreconditioner(objective, columns, theta, cautious=cautious)
+    if blocks_fit and block <= _BLOCK_EVALUATIONS * evaluation:
+        return BlockPreconditioner(objective, columns, theta, cautious=cautious)
     return DiagonalPreconditioner(objective, columns, theta, cautious=cautious)

@@ -71,14 +71,20 @@ class Rows:
         weight = factor if self.sample_weight is None else factor * self.sample_weight[index]
         return Rows(self.X[index], weight, self._workers, self._origin)
 
-    def sum(self, function: Callable[[slice], T], *, cost: int) -> T:
+    def at(self, index: NDArray[np.intp]) -> Design:
+        """Some rows of X, copied."""
+        return self.X[index] if self._origin is None else self.X[index] - self._origin
+
+    def sum(self, function: Callable[[slice], T], *, cost: int, of: int | None = None) -> T:
         """The sum of `function` over ranges of rows that make up all of them, at `cost` multiplications a row.
 
         There is one range for each thread where that pays. The sum is taken in the order of the rows, so that it
-        depends on the number of threads, in its rounding, but not on which of them is faster.
+        depends on the number of threads, in its rounding, but not on which of them is faster. It may be one of as many
+        other things: lists of results of classes.
         """
-        n_ranges = self._workers.n_threads if self.n_samples * cost >= _THREADING_PAYS else 1
-        edges = np.linspace(0, self.n_samples, n_ranges + 1).astype(int).tolist()
+        of = of or self.n_samples
+        n_ranges = self._workers.n_threads if of * cost >= _THREADING_PAYS else 1
+        edges = np.linspace(0, of, n_ranges + 1).astype(int).tolist()
         parts = self._workers.map(function, [slice(*edge) for edge in itertools.pairwise(edges)])
         total = parts[0]
         for part in parts[1:]:
