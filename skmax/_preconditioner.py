@@ -27,11 +27,11 @@ from skmax._softmax import FloatArray
 
 # What a form of the Hessian may cost, in evaluations of the objective, and the numbers that it may hold: 130 MB, of
 # which the full one needs four arrays while it is built.
-_FULL_EVALUATIONS, _BLOCK_EVALUATIONS, _KRONECKER_EVALUATIONS = 20, 200, 10
+_FULL_EVALUATIONS, _BLOCK_EVALUATIONS, _KRONECKER_EVALUATIONS = 20, 200, 30
 _LIMIT = 2**24
+
 # A sample has so many rows for each row of the matrix that it is for, and at least so many.
 _SAMPLE = (4, 2000)
-_GATHERED = 1000  # rows of a sample that are copied at a time
 # A parameter that no row is uncertain about has no curvature; it must not get infinite steps. One of a column of unit
 # spread has at most 1/4, and the weight decay.
 _LEAST_CURVATURE = 1e-12
@@ -43,13 +43,13 @@ class Preconditioner:
     Subclasses give the factor: `_from_v`, the product with L^-T, and `_to_v`, with L^-1.
     """
 
-    def __init__(self, objective: Objective, columns: Columns) -> None:
+    def __init__(self, objective: Objective, columns: Columns, caution: float = 0.0) -> None:
         self._columns = columns
         self._n_logits = objective.n_logits
         self._fit_intercept = objective.fit_intercept
         # Second derivatives of the weight decay, which spares the intercepts.
-        self._penalty = np.zeros(objective.n_columns)
-        self._penalty[: objective.n_features] = objective.weight_decay / columns.scale**2
+        self._penalty = np.full(objective.n_columns, caution)
+        self._penalty[: objective.n_features] += objective.weight_decay / columns.scale**2
 
     def stage_length(self, n_stages: int) -> int:
         """Iterations until another preconditioner pays, after `n_stages` before this one."""
@@ -90,7 +90,6 @@ class Preconditioner:
         theta: Float64Array,
         diagonal: Float64Array,
         n_rows: int,
-        cautious: bool,
         *,
         together: bool,
     ) -> list[tuple[NDArray[np.intp], Float64Array, Float64Array]]:
@@ -114,7 +113,7 @@ class Preconditioner:
         def select(within: slice) -> list[list[list[Float64Array]]]:
             groups: list[list[Float64Array]] = [[] for _ in range(n_groups)]
             for block, x, weight in objective.rows.blocks(max(objective.n_columns, objective.n_logits), within):
-                curvature = _curvature(objective, objective.probability(theta, x), block, cautious)
+                curvature = _curvature(objective.probability(theta, x))
                 if weight is not None:
                     curvature *= weight
                 leverage = curvature * ((1 / diagonal) @ (self._tilde(x) ** 2).T)
@@ -153,14 +152,14 @@ class DiagonalPreconditioner(Preconditioner):
     L-BFGS makes up for part of that from its memory, which ends with the stage: the stages grow.
     """
 
-    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, *, cautious: bool = False) -> None:
-        super().__init__(objective, columns)
+    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, caution: float = 0.0) -> None:
+        super().__init__(objective, columns, caution)
         mean, scale = columns.mean, columns.scale
 
         def curvatures(within: slice) -> Float64Array:
             total = np.zeros((objective.n_logits, objective.n_columns))
             for block, x, weight in objective.rows.blocks(objective.n_columns, within):
-                curvature = _curvature(objective, objective.probability(theta, x), block, cautious)
+                curvature = _curvature(objective.probability(theta, x))
                 if weight is not None:
                     curvature *= weight
                 if objective.rows.is_sparse:
@@ -197,19 +196,19 @@ class FullPreconditioner(Preconditioner):
     A sample of 4 d rows is enough where there are many more; see `_sample`.
     """
 
-    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, *, cautious: bool = False) -> None:
-        super().__init__(objective, columns)
-        n_rows = _sample_size(theta.size)
-        if objective.rows.n_samples <= 2 * n_rows:
-            hessian = self._hessian(objective, theta, cautious)
+    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, caution: float = 0.0) -> None:
+        super().__init__(objective, columns, caution)
+        n_rows = _rows_for(theta.size, objective.rows.n_samples)
+        if n_rows == objective.rows.n_samples:
+            hessian = self._hessian(objective, theta)
         else:
-            diagonal = DiagonalPreconditioner(objective, columns, theta, cautious=cautious).diagonal
-            [(index, _, factor)] = self._sample(objective, theta, diagonal, n_rows, cautious, together=True)
-            hessian = self._hessian(objective.of_rows(index, factor), theta, cautious)
+            diagonal = DiagonalPreconditioner(objective, columns, theta, caution).diagonal
+            [(index, _, factor)] = self._sample(objective, theta, diagonal, n_rows, together=True)
+            hessian = self._hessian(objective.of_rows(index, factor), theta)
             _complete(hessian, diagonal.ravel())
         self._inverse_root, self._factor = _factor(hessian)
 
-    def _hessian(self, objective: Objective, theta: Float64Array, cautious: bool) -> Float64Array:
+    def _hessian(self, objective: Objective, theta: Float64Array) -> Float64Array:
         """H of the module's docstring, of shape (d, d), classes varying slowest."""
         n_logits, n_columns = objective.n_logits, objective.n_columns
         size = n_logits * n_columns
@@ -229,29 +228,16 @@ class FullPreconditioner(Preconditioner):
                     total[:, column, column:] += product @ (tilde[column:] * tilde[column]).T
             return total
 
-        def misfits(within: slice) -> Float64Array:
-            total = np.zeros((size, size))
-            for block, x, weight in objective.rows.blocks(size, within):
-                probability = objective.probability(theta, x)
-                residual = objective.residual(probability, block)
-                misfit = _misfit(probability, residual)
-                factor = residual[:, misfit] if weight is None else residual[:, misfit] * np.sqrt(weight[misfit])
-                rows = (factor.T[:, :, None] * self._tilde(x[misfit])[:, None, :]).reshape(-1, size)
-                total += rows.T @ rows
-            return total
-
         gram = objective.rows.sum(pairs, cost=shape[0] * n_columns**2)
         gram += np.triu(gram, 1).transpose(0, 2, 1)
         hessian = np.zeros((n_logits, n_columns, n_logits, n_columns))
         if n_logits == 1:
             hessian[0, :, 0] = gram[0]
-        for k, l, block in zip(first, second, gram, strict=False):
-            hessian[k, :, l], hessian[l, :, k] = -block, -block
-            hessian[k, :, k] += block
-            hessian[l, :, l] += block
+        else:
+            hessian[first, :, second] = hessian[second, :, first] = -gram
+            every = np.arange(n_logits)
+            hessian[every, :, every] = -hessian.sum(axis=2)
         hessian = hessian.reshape(size, size)
-        if cautious:
-            hessian += objective.rows.sum(misfits, cost=size**2)
         hessian /= objective.rows.weight_sum
         hessian[np.diag_indices(size)] += np.tile(self._penalty, n_logits)
         return hessian
@@ -271,34 +257,47 @@ class BlockPreconditioner(Preconditioner):
     a sample of 4 n_columns rows is enough.
     """
 
-    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, *, cautious: bool = False) -> None:
-        super().__init__(objective, columns)
-        n_logits, n_columns, rows = objective.n_logits, objective.n_columns, objective.rows
-        diagonal = DiagonalPreconditioner(objective, columns, theta, cautious=cautious).diagonal
-        samples = self._sample(objective, theta, diagonal, _sample_size(n_columns), cautious, together=False)
+    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, caution: float = 0.0) -> None:
+        super().__init__(objective, columns, caution)
+        rows, n_columns = objective.rows, objective.n_columns
+        n_rows = _rows_for(n_columns, rows.n_samples)
+        if n_rows == rows.n_samples:
+            x = rows.at(slice(None))
+            tilde, curvature = self._tilde(x), _curvature(objective.probability(theta, x))
+            root = np.sqrt(curvature if rows.sample_weight is None else curvature * rows.sample_weight)
+
+            def block(k: int) -> Float64Array:
+                return self._gram(tilde, root[k], rows.weight_sum)
+        else:
+            diagonal = DiagonalPreconditioner(objective, columns, theta, caution).diagonal
+            samples = self._sample(objective, theta, diagonal, n_rows, together=False)
+
+            def block(k: int) -> Float64Array:
+                index, curvature, factor = samples[k]
+                hessian = self._gram(self._tilde(rows.at(index)), np.sqrt(curvature * factor), rows.weight_sum)
+                _complete(hessian, diagonal[k])
+                return hessian
 
         def factors(classes: slice) -> list[tuple[Float64Array, Float64Array]]:
             return [_factor(block(k)) for k in range(classes.start, classes.stop)]
 
-        def block(k: int) -> Float64Array:
-            index, curvature, factor = samples[k]
-            root = np.sqrt(curvature * factor / rows.weight_sum)
-            hessian = np.diag(self._penalty)
-            for start in range(0, len(index), _GATHERED):
-                some = slice(start, start + _GATHERED)
-                tilde = self._tilde(rows.at(index[some])) * root[some, None]
-                hessian += tilde.T @ tilde
-            _complete(hessian, diagonal[k])
-            return hessian
+        self._factors = rows.sum(factors, cost=n_rows * n_columns**2, of=objective.n_logits)
 
-        self._factors = rows.sum(factors, cost=_sample_size(n_columns) * n_columns**2, of=n_logits)
+    def _gram(self, tilde: Float64Array, root: Float64Array, weight_sum: float) -> Float64Array:
+        scaled = tilde * root[:, None]
+        hessian = scaled.T @ scaled
+        hessian /= weight_sum
+        hessian[np.diag_indices(len(hessian))] += self._penalty
+        return hessian
 
     def stage_length(self, n_stages: int) -> int:
         return _growing(n_stages)
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         parts = zip(v.reshape(self._n_logits, -1), self._factors, strict=True)
-        return np.concatenate([root * linalg.blas.dtrsv(factor, part, lower=1, trans=1) for part, (root, factor) in parts])
+        return np.concatenate(
+            [root * linalg.blas.dtrsv(factor, part, lower=1, trans=1) for part, (root, factor) in parts]
+        )
 
     def _to_v(self, gradient: Float64Array) -> Float64Array:
         parts = zip(gradient.reshape(self._n_logits, -1), self._factors, strict=True)
@@ -350,8 +349,10 @@ class KroneckerPreconditioner(Preconditioner):
         return turned.ravel()
 
 
-def _sample_size(n_parameters: int) -> int:
-    return max(_SAMPLE[0] * n_parameters, _SAMPLE[1])
+def _rows_for(size: int, n_samples: int) -> int:
+    """How many rows a matrix of `size` is made of: a sample where there are twice as many and more."""
+    n_rows = max(_SAMPLE[0] * size, _SAMPLE[1])
+    return n_rows if n_samples > 2 * n_rows else n_samples
 
 
 def _complete(hessian: Float64Array, diagonal: Float64Array) -> None:
@@ -368,23 +369,9 @@ def _growing(n_stages: int) -> int:
     return 15 * 2 ** min(n_stages, 4)
 
 
-def _misfit(probability: FloatArray, residual: FloatArray) -> NDArray[np.bool_]:
-    """Rows of which the model is sure and wrong.
-
-    They have a gradient of about 1 and a curvature of about 0, so that a Newton step may be far too long. With the
-    square of the residual added to their curvature it is not.
-    """
-    return (residual**2).sum(axis=0) > 10 * (probability * (1 - probability)).sum(axis=0)
-
-
-def _curvature(objective: Objective, probability: FloatArray, block: slice, cautious: bool) -> FloatArray:
+def _curvature(probability: FloatArray) -> FloatArray:
     """The diagonal of each row's second derivatives in its logits, class-major."""
-    curvature = probability * (1 - probability)
-    if cautious:
-        residual = objective.residual(probability, block)
-        misfit = _misfit(probability, residual)
-        curvature[:, misfit] += residual[:, misfit] ** 2
-    return curvature
+    return probability * (1 - probability)
 
 
 def _factor(hessian: Float64Array) -> tuple[Float64Array, Float64Array]:
@@ -405,27 +392,24 @@ def _factor(hessian: Float64Array) -> tuple[Float64Array, Float64Array]:
             jitter *= 100
 
 
-def preconditioner(
-    objective: Objective, columns: Columns, theta: Float64Array, cautious: bool = False
-) -> Preconditioner:
+def preconditioner(objective: Objective, columns: Columns, theta: Float64Array, caution: float = 0.0) -> Preconditioner:
     """The Hessian at `theta`: a Kronecker product where it is one and cheap, full where affordable, else its diagonal.
 
-    The costs are counts of multiplications, not times, so that a fit can be repeated. A `cautious` one takes shorter
-    steps in the directions of rows of which the model is sure and wrong.
+    The costs are counts of multiplications, not times, so that a fit can be repeated. `caution` is
+    a curvature to add to that of each parameter, of columns scaled to unit spread.
     """
     n_samples, n_columns, n_logits = objective.rows.n_samples, objective.n_columns, objective.n_logits
     size = n_columns * n_logits
     # In operations, two for each multiplication: the rows, SciPy's bookkeeping, and the calls as such.
     evaluation = 2 * n_samples * objective.cost + 120 * size + 3_000_000
     kronecker = n_samples * n_columns**2 + n_logits * n_columns**3 / 3
-    sampled = _sample_size(size)
-    full = (n_samples if n_samples <= 2 * sampled else sampled) * size**2 / 2 + size**3 / 3
-    block = n_logits * (min(n_samples, _sample_size(n_columns)) * n_columns**2 + n_columns**3 / 3)
+    full = _rows_for(size, n_samples) * size**2 / 2 + size**3 / 3
+    block = n_logits * (_rows_for(n_columns, n_samples) * n_columns**2 + n_columns**3 / 3)
     blocks_fit = n_logits * n_columns**2 <= _LIMIT
     if blocks_fit and kronecker <= _KRONECKER_EVALUATIONS * evaluation and not objective.split(theta)[0].any():
         return KroneckerPreconditioner(objective, columns, theta)
     if 4 * size**2 <= _LIMIT and full <= _FULL_EVALUATIONS * evaluation:
-        return FullPreconditioner(objective, columns, theta, cautious=cautious)
+        return FullPreconditioner(objective, columns, theta, caution)
     if blocks_fit and block <= _BLOCK_EVALUATIONS * evaluation:
-        return BlockPreconditioner(objective, columns, theta, cautious=cautious)
-    return DiagonalPreconditioner(objective, columns, theta, cautious=cautious)
+        return BlockPreconditioner(objective, columns, theta, caution)
+    return DiagonalPreconditioner(objective, columns, theta, caution)

@@ -71,8 +71,8 @@ class Rows:
         weight = factor if self.sample_weight is None else factor * self.sample_weight[index]
         return Rows(self.X[index], weight, self._workers, self._origin)
 
-    def at(self, index: NDArray[np.intp]) -> Design:
-        """Some rows of X, copied."""
+    def at(self, index: NDArray[np.intp] | slice) -> Design:
+        """Some rows of X, as they are from the origin."""
         return self.X[index] if self._origin is None else self.X[index] - self._origin
 
     def sum(self, function: Callable[[slice], T], *, cost: int, of: int | None = None) -> T:

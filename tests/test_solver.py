@@ -54,13 +54,13 @@ class Rosenbrock:
 
 
 def rosenbrock_diagonal(length):
-    return lambda theta, cautious: Scaled(np.sqrt([max(1200 * theta[0] ** 2 - 400 * theta[1] + 2, 1), 200]), length)
+    return lambda theta, caution: Scaled(np.sqrt([max(1200 * theta[0] ** 2 - 400 * theta[1] + 2, 1), 200]), length)
 
 
 def test_a_perfect_preconditioner_takes_one_newton_step():
     function = Quadratic()
     solution = minimize(
-        function, np.zeros(3), lambda theta, cautious: Scaled(np.sqrt([1, 1e4, 1e8])), tol=1e-10, max_iter=100
+        function, np.zeros(3), lambda theta, caution: Scaled(np.sqrt([1, 1e4, 1e8])), tol=1e-10, max_iter=100
     )
     assert solution.converged
     np.testing.assert_allclose(solution.theta, [1, 2, 3], rtol=1e-6)
@@ -80,7 +80,7 @@ def test_the_gap_is_the_true_one_whatever_the_preconditioner():
 def test_a_preconditioner_that_claims_too_much_is_not_believed():
     """It says that each gap is 1e-6 of what it is; the Hessian knows better, and more is asked of the next stages."""
     solution = minimize(
-        Quadratic(), np.zeros(3), lambda theta, cautious: Scaled(1e3 * np.sqrt([1, 1e4, 1e8])), tol=1e-8, max_iter=100
+        Quadratic(), np.zeros(3), lambda theta, caution: Scaled(1e3 * np.sqrt([1, 1e4, 1e8])), tol=1e-8, max_iter=100
     )
     assert solution.converged
     assert solution.value <= 1e-8
@@ -107,7 +107,7 @@ def test_max_iter_counts_all_stages():
 
 def test_a_start_at_the_minimum_takes_no_iteration():
     solution = minimize(
-        Quadratic(), np.array([1.0, 2.0, 3.0]), lambda theta, cautious: Scaled(np.ones(3)), tol=1e-6, max_iter=9
+        Quadratic(), np.array([1.0, 2.0, 3.0]), lambda theta, caution: Scaled(np.ones(3)), tol=1e-6, max_iter=9
     )
     assert solution.converged
     assert solution.n_iter == 0
@@ -129,12 +129,12 @@ def test_a_first_step_that_is_far_too_long_is_shortened():
 
     function, asked = LogCosh(), []
 
-    def precondition(theta, cautious):
-        asked.append(cautious)
+    def precondition(theta, caution):
+        asked.append(caution)
         return Scaled(1 / np.cosh(theta), length=2)
 
     solution = minimize(function, np.array([8.0]), precondition, tol=1e-9, max_iter=100)
-    assert asked[:2] == [False, True]  # the first step was much too long: a cautious preconditioner is asked for
+    assert asked[:2] == [0.0, 1e-6]  # the first step was much too long: caution is asked for
     assert solution.converged
     assert solution.theta == pytest.approx(0, abs=1e-4)
     assert function.calls < 40
@@ -150,7 +150,7 @@ def test_the_end_of_float_precision_is_reported_and_not_run_into_again():
         def hessian_product(self, theta, direction):
             return direction
 
-    solution = minimize(Flat(), np.zeros(1), lambda theta, cautious: Scaled(np.ones(1)), tol=1e-9, max_iter=50)
+    solution = minimize(Flat(), np.zeros(1), lambda theta, caution: Scaled(np.ones(1)), tol=1e-9, max_iter=50)
     assert not solution.converged
     assert solution.gap == 0.5
     assert solution.n_iter <= 50
