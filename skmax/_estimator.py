@@ -97,16 +97,18 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
     Notes
     -----
     The solver is SciPy's L-BFGS-B, in coordinates in which the Hessian is close to the identity, so that the columns of
-    `X` need no scaling [2]_. The coordinates come from the Hessian itself, in full or of a sample of the rows, where
-    there are up to 2200 parameters and it costs no more than 500 evaluations of the objective; otherwise from its
-    diagonal. A dense `X` with fewer rows than columns is turned to as many columns as rows, if these are no more than
-    200 times the classes. `gap_` is measured with the Hessian at the end, by conjugate gradients: it is half the
-    squared Newton decrement [3]_, as good an estimate as f is close to a parabola there.
+    `X` need no scaling [2]_. They come from the whole Hessian, of a sample of the rows where there are many, if that
+    costs no more than 20 evaluations of the objective (and has no more than 2048 parameters); from its block of each
+    class, if those cost no more than 200 (and hold no more than 2^24 numbers); and otherwise from its diagonal. They
+    are built anew after 15 iterations or more. A dense `X` with fewer rows than columns is turned to as many columns as
+    rows, if these are no more than 200 times the classes. `gap_` is measured with the Hessian at the end, by conjugate
+    gradients in fresh coordinates: it is half the squared Newton decrement [3]_, as good an estimate as f is close to a
+    parabola there.
 
     Fits and predictions use as many threads as the limits in force allow to the linear algebra (threadpoolctl,
     ``OMP_NUM_THREADS``, joblib's workers). The answer depends on their number in its rounding only. Besides `X`, a fit
-    needs memory for a few blocks of rows and, with d parameters, for up to four d x d matrices (d <= 2200) or some 60
-    vectors of length d.
+    needs memory for a few blocks of rows and, with d parameters, for up to four d x d matrices (d <= 2048), one of
+    n_features x n_features for each class (130 MB at most), or some 60 vectors of length d.
 
     References
     ----------

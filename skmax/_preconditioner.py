@@ -158,7 +158,7 @@ class DiagonalPreconditioner(Preconditioner):
 
         def curvatures(within: slice) -> Float64Array:
             total = np.zeros((objective.n_logits, objective.n_columns))
-            for block, x, weight in objective.rows.blocks(objective.n_columns, within):
+            for _, x, weight in objective.rows.blocks(objective.n_columns, within):
                 curvature = _curvature(objective.probability(theta, x))
                 if weight is not None:
                     curvature *= weight
@@ -366,7 +366,7 @@ def _complete(hessian: Float64Array, diagonal: Float64Array) -> None:
 
 def _growing(n_stages: int) -> int:
     """For a preconditioner that leaves a part of the Hessian to L-BFGS, which learns it anew in each stage."""
-    return 15 * 2 ** min(n_stages, 4)
+    return 15 * 2**n_stages
 
 
 def _curvature(probability: FloatArray) -> FloatArray:
