@@ -4,7 +4,7 @@ import copy
 import functools
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias
 
@@ -19,14 +19,14 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from skmax._columns import Coordinates, work_coordinates
+from skmax._columns import Columns, Coordinates, work_coordinates
 from skmax._objective import Objective
 from skmax._preconditioner import preconditioner
 from skmax._rows import LOGIT_COST, Design, Float64Array, Rows, raw_prediction, take_rows
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._solver import Solution, minimize
 from skmax._target import Target, as_distributions, check_sample_weight, encode_target
-from skmax._threads import workers
+from skmax._threads import Workers, workers
 
 # An array-like, a sparse matrix or array, or a data frame, of shape (n_samples, n_features).
 MatrixLike: TypeAlias = Any
@@ -99,7 +99,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
     The solver is SciPy's L-BFGS-B, in coordinates in which the Hessian is close to the identity, so that the columns of
     `X` need no scaling [2]_. They come from the whole Hessian, of a sample of the rows where there are many, if that
     costs no more than 20 evaluations of the objective (and has no more than 2048 parameters); from its block of each
-    class, if those cost no more than 200 (and hold no more than 2^24 numbers); and otherwise from its diagonal. They
+    class, if those cost no more than 40 (and hold no more than 2^23 numbers); and otherwise from its diagonal. They
     are built anew after 15 iterations or more. A dense `X` with fewer rows than columns is turned to as many columns as
     rows, if these are no more than 200 times the classes. `gap_` is measured with the Hessian at the end, by conjugate
     gradients in fresh coordinates: it is half the squared Newton decrement [3]_, as good an estimate as f is close to a
@@ -108,7 +108,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
     Fits and predictions use as many threads as the limits in force allow to the linear algebra (threadpoolctl,
     ``OMP_NUM_THREADS``, joblib's workers). The answer depends on their number in its rounding only. Besides `X`, a fit
     needs memory for a few blocks of rows and, with d parameters, for up to four d x d matrices (d <= 2048), one of
-    n_features x n_features for each class (130 MB at most), or some 60 vectors of length d.
+    n_features x n_features for each class (130 MB at most, with its factor), or some 60 vectors of length d.
 
     References
     ----------
@@ -199,53 +199,82 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         self._validate_params()
         # All is written to a copy first: an error, or an interrupt, leaves an earlier fit whole.
         fitted = copy.copy(self)
-        X, y_checked = validate_data(
-            fitted, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=True
-        )
-        target = encode_target(
-            y_checked,
-            classes=self.classes,
-            class_weight=self.class_weight,
-            sample_weight=check_sample_weight(sample_weight, X.shape[0]),
-        )
+        X, y, weight = fitted._validate(X, y, sample_weight)
+        target = self._encode(y, weight)
         if self.warm_start and hasattr(self, "coef_"):
             self._check_same_problem(fitted, target.classes)
+        [fitted] = fitted._path(X, target, [self.weight_decay])
+        self._take(fitted)
+        message = self._not_converged()
+        if message is not None:
+            warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        return self
+
+    def _validate(
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[Design, NDArray, Float64Array | None]:
+        X, labels = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=True)
+        return X, labels, check_sample_weight(sample_weight, X.shape[0])
+
+    def _encode(self, y: NDArray, sample_weight: Float64Array | None) -> Target:
+        return encode_target(y, classes=self.classes, class_weight=self.class_weight, sample_weight=sample_weight)
+
+    def _problem(self, X: Design, target: Target, pool: Workers) -> tuple[Objective, Columns, Coordinates]:
+        """The objective without weight decay, in the coordinates to work in."""
+        n_logits = 1 if len(target.classes) == 2 else len(target.frequency)
+        coordinates, rows, columns = work_coordinates(
+            Rows(X, target.sample_weight, pool), centred=self.fit_intercept, n_logits=n_logits
+        )
+        objective = Objective(
+            rows,
+            target.values,
+            n_classes=len(target.frequency),
+            n_logits=n_logits,
+            weight_decay=0.0,
+            fit_intercept=self.fit_intercept,
+        )
+        return objective, columns, coordinates
+
+    def _solutions(
+        self, X: Design, target: Target, weight_decays: Iterable[float | str], *, polish: bool = False
+    ) -> Iterator[tuple[Objective, Columns, Coordinates, Solution]]:
+        """The minimum for each of `weight_decays`, each search started where the one before ended."""
         with workers() as pool:
-            n_logits = 1 if len(target.classes) == 2 else len(target.frequency)
-            coordinates, rows, columns = work_coordinates(
-                Rows(X, target.sample_weight, pool), centred=self.fit_intercept, n_logits=n_logits
-            )
-            objective = Objective(
-                rows,
-                target.values,
-                n_classes=len(target.frequency),
-                n_logits=n_logits,
-                weight_decay=1 / target.weight_sum if isinstance(self.weight_decay, str) else float(self.weight_decay),
-                fit_intercept=self.fit_intercept,
-            )
-            solution = minimize(
-                objective,
-                self._start(objective, target, coordinates).ravel(),
-                functools.partial(preconditioner, objective, columns),
-                tol=self.tol,
-                max_iter=self.max_iter,
-                report=_Printer() if self.verbose else None,
-            )
-            separates = objective.weight_decay == 0 and _separates(objective, solution.theta, target.values)
-        fitted._store(solution, objective, target, coordinates)
+            objective, columns, coordinates = self._problem(X, target, pool)
+            theta, change = self._start(objective, target, coordinates).ravel(), None
+            for weight_decay in weight_decays:
+                objective = objective.penalised(
+                    1 / target.weight_sum if isinstance(weight_decay, str) else float(weight_decay)
+                )
+                solution = minimize(
+                    objective,
+                    theta,
+                    functools.partial(preconditioner, objective, columns),
+                    tol=self.tol,
+                    max_iter=self.max_iter,
+                    first=change.penalised(objective) if change else None,
+                    polish=polish,
+                    report=_Printer() if self.verbose else None,
+                )
+                theta, change = solution.theta, solution.preconditioner
+                yield objective, columns, coordinates, solution
+
+    def _path(
+        self, X: Design, target: Target, weight_decays: Iterable[float | str], *, polish: bool = False
+    ) -> "list[SoftmaxRegression]":
+        """A fitted copy for each of `weight_decays`."""
+        path = []
+        for objective, _, coordinates, solution in self._solutions(X, target, weight_decays, polish=polish):
+            fitted = copy.copy(self)
+            fitted._store(solution, objective, target, coordinates)
+            fitted._separates = objective.weight_decay == 0 and _separates(objective, solution.theta, target.values)
+            path.append(fitted)
+        return path
+
+    def _take(self, fitted: "SoftmaxRegression") -> None:
+        """Become `fitted`, at one go."""
         self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(fitted.__dict__)
-        if separates:
-            warnings.warn(
-                "The model separates the classes without error, which with weight_decay=0 puts the minimum at infinity:"
-                f" the coefficients, now up to {np.abs(self.coef_).max():.1e}, would grow for ever."
-                " Pass weight_decay > 0.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        elif not self.converged_:
-            warnings.warn(self._not_converged(), ConvergenceWarning, stacklevel=2)
-        return self
 
     def _check_same_problem(self, fitted: "SoftmaxRegression", classes: NDArray) -> None:
         names, new_names = (getattr(model, "feature_names_in_", np.array([])).tolist() for model in (self, fitted))
@@ -294,7 +323,16 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         self.n_iter_ = solution.n_iter
         self.loss_curve_ = np.array(solution.loss_curve)
 
-    def _not_converged(self) -> str:
+    def _not_converged(self) -> str | None:
+        """What to warn of after a fit, if anything."""
+        if self._separates:
+            return (
+                "The model separates the classes without error, which with weight_decay=0 puts the minimum at infinity:"
+                f" the coefficients, now up to {np.abs(self.coef_).max():.1e}, would grow for ever."
+                " Pass weight_decay > 0."
+            )
+        if self.converged_:
+            return None
         return (
             f"The objective is {self.objective_:.6g}, an estimated {self.gap_:.1e} above its minimum, further than "
             f"tol={self.tol:g}, after {self.n_iter_} iterations. "

@@ -18,6 +18,7 @@ column (absent without intercept); logits of a block are class-major, of shape (
 reductions over classes run along the long axis. Products are taken in the dtype of X, sums over blocks in float64.
 """
 
+import copy
 import functools
 
 import numpy as np
@@ -73,9 +74,15 @@ class Objective:
         gradient[:, : self.n_features] += self.weight_decay * coef
         return float(value), gradient.ravel()
 
+    def penalised(self, weight_decay: float) -> "Objective":
+        """The same with another weight decay. What is known of the data is shared."""
+        other = copy.copy(self)
+        other.weight_decay = weight_decay
+        return other
+
     def probability(self, theta: Float64Array, x: Design) -> FloatArray:
         """Class-major probabilities of shape (n_logits, n_rows), for rows `x`."""
-        probability = self._raw_prediction(x, *self.split(theta))
+        probability = self.raw_prediction(x, *self.split(theta))
         normalize_in_place(probability)
         return probability
 
@@ -112,7 +119,7 @@ class Objective:
             total = np.zeros((self.n_logits, self.n_columns))
             for _, x, weight in self.rows.blocks(self.n_logits, within):
                 probability = self.probability(theta, x)
-                change = self._raw_prediction(x, coef, intercept)
+                change = self.raw_prediction(x, coef, intercept)
                 change -= probability * change if self.n_logits == 1 else (probability * change).sum(axis=0)
                 change *= probability
                 self._add_weighted_rows(total, change, x, weight)
@@ -153,7 +160,8 @@ class Objective:
         distribution = target.T / target.sum(axis=1, dtype=np.float64)
         return np.ascontiguousarray(distribution[first:], dtype=self.rows.X.dtype)
 
-    def _raw_prediction(self, x: Design, coef: Float64Array, intercept: Float64Array) -> FloatArray:
+    def raw_prediction(self, x: Design, coef: Float64Array, intercept: Float64Array) -> FloatArray:
+        """Logits of rows `x`, class-major, in the dtype of X."""
         dtype = self.rows.X.dtype
         return raw_prediction(x, coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False))
 
@@ -165,7 +173,7 @@ class Objective:
             total = np.zeros(theta.size + 1)
             gradient_sum = total[:-1].reshape(theta.shape)
             for _, x, weight in self.rows.blocks(self.n_logits, within):
-                logits = self._raw_prediction(x, coef, intercept)
+                logits = self.raw_prediction(x, coef, intercept)
                 log_partition = normalize_in_place(logits)  # the logits are probabilities from here on
                 total[-1] += log_partition.sum(dtype=np.float64) if weight is None else weight @ log_partition
                 self._add_weighted_rows(gradient_sum, logits, x, weight)

@@ -16,6 +16,9 @@ Three or more logits are redundant: adding one vector to all rows of (W, b) chan
 the rows sum to zero at the minimum, so every step taken here does: the mean over classes is removed from it.
 """
 
+import copy
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
@@ -25,10 +28,10 @@ from skmax._objective import Objective
 from skmax._rows import Design, Float64Array
 from skmax._softmax import FloatArray
 
-# What a form of the Hessian may cost, in evaluations of the objective, and the numbers that it may hold: 130 MB, of
-# which the full one needs four arrays while it is built.
-_FULL_EVALUATIONS, _BLOCK_EVALUATIONS, _KRONECKER_EVALUATIONS = 20, 200, 30
-_LIMIT = 2**24
+# What a form of the Hessian may cost, in evaluations of the objective, and the numbers that it may hold: 67 MB, and as
+# many in its factors. The full one, which needs more arrays while it is built, holds half of that.
+_FULL_EVALUATIONS, _BLOCK_EVALUATIONS, _KRONECKER_EVALUATIONS = 20, 40, 30
+_LIMIT = 2**23
 
 # A sample has so many rows for each row of the matrix that it is for, and at least so many.
 _SAMPLE = (4, 2000)
@@ -40,20 +43,34 @@ _LEAST_CURVATURE = 1e-12
 class Preconditioner:
     """A linear change of variables theta = forward(v), and its transpose, backward, for gradients.
 
-    Subclasses give the factor: `_from_v`, the product with L^-T, and `_to_v`, with L^-1.
+    Subclasses measure the curvature of the loss, and give the factor of that and the penalty: `_factorise` makes it,
+    `_from_v` is the product with L^-T, and `_to_v` with L^-1.
     """
 
     def __init__(self, objective: Objective, columns: Columns, caution: float = 0.0) -> None:
         self._columns = columns
         self._n_logits = objective.n_logits
         self._fit_intercept = objective.fit_intercept
-        # Second derivatives of the weight decay, which spares the intercepts.
-        self._penalty = np.full(objective.n_columns, caution)
-        self._penalty[: objective.n_features] += objective.weight_decay / columns.scale**2
+        self._caution = caution
+
+    def penalised(self, objective: Objective) -> Self:
+        """The same point's, for an objective that differs in its weight decay."""
+        other = copy.copy(self)
+        other._factorise(objective)
+        return other
 
     def stage_length(self, n_stages: int) -> int:
         """Iterations until another preconditioner pays, after `n_stages` before this one."""
         return 15
+
+    def _factorise(self, objective: Objective) -> None:
+        raise NotImplementedError
+
+    def _penalty(self, objective: Objective) -> Float64Array:
+        """Second derivatives of the weight decay, which spares the intercepts, and the caution."""
+        penalty = np.full(objective.n_columns, self._caution)
+        penalty[: objective.n_features] += objective.weight_decay / self._columns.scale**2
+        return penalty
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         raise NotImplementedError
@@ -79,7 +96,7 @@ class Preconditioner:
         coef /= self._columns.scale
         return self._to_v(self._centred_over_classes(tilde).ravel())
 
-    def _tilde(self, x: Design) -> Float64Array:
+    def tilde(self, x: Design) -> Float64Array:
         """Rows of x~, ending in a 1 if there is an intercept. Fills a sparse `x`."""
         tilde = ((x.toarray() if sparse.issparse(x) else x) - self._columns.mean) / self._columns.scale
         return np.column_stack([tilde, np.ones(len(tilde))]) if self._fit_intercept else tilde
@@ -116,7 +133,7 @@ class Preconditioner:
                 curvature = _curvature(objective.probability(theta, x))
                 if weight is not None:
                     curvature *= weight
-                leverage = curvature * ((1 / diagonal) @ (self._tilde(x) ** 2).T)
+                leverage = curvature * ((1 / diagonal) @ (self.tilde(x) ** 2).T)
                 if together:
                     leverage = leverage.sum(axis=0, keepdims=True)
                 priority = leverage / luck[block]
@@ -175,7 +192,11 @@ class DiagonalPreconditioner(Preconditioner):
 
         diagonal = objective.rows.sum(curvatures, cost=objective.cost) / objective.rows.weight_sum
         diagonal[:, : len(scale)] /= scale**2
-        self.diagonal = np.maximum(diagonal + self._penalty, _LEAST_CURVATURE)
+        self.curvature = diagonal
+        self._factorise(objective)
+
+    def _factorise(self, objective: Objective) -> None:
+        self.diagonal = np.maximum(self.curvature + self._penalty(objective), _LEAST_CURVATURE)
         self._inverse_root = 1 / np.sqrt(self.diagonal).ravel()
 
     def stage_length(self, n_stages: int) -> int:
@@ -196,20 +217,31 @@ class FullPreconditioner(Preconditioner):
     A sample of 4 d rows is enough where there are many more; see `_sample`.
     """
 
-    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, caution: float = 0.0) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        columns: Columns,
+        theta: Float64Array,
+        caution: float = 0.0,
+        *,
+        sampled: bool = True,
+    ) -> None:
         super().__init__(objective, columns, caution)
         n_rows = _rows_for(theta.size, objective.rows.n_samples)
-        if n_rows == objective.rows.n_samples:
-            hessian = self._hessian(objective, theta)
+        if not sampled or n_rows == objective.rows.n_samples:
+            self._curvature = self._measure(objective, theta)
         else:
-            diagonal = DiagonalPreconditioner(objective, columns, theta, caution).diagonal
-            [(index, _, factor)] = self._sample(objective, theta, diagonal, n_rows, together=True)
-            hessian = self._hessian(objective.of_rows(index, factor), theta)
-            _complete(hessian, diagonal.ravel())
-        self._inverse_root, self._factor = _factor(hessian)
+            diagonal = DiagonalPreconditioner(objective, columns, theta, caution)
+            [(index, _, factor)] = self._sample(objective, theta, diagonal.diagonal, n_rows, together=True)
+            self._curvature = self._measure(objective.of_rows(index, factor), theta)
+            _complete(self._curvature, diagonal.curvature.ravel())
+        self._factorise(objective)
 
-    def _hessian(self, objective: Objective, theta: Float64Array) -> Float64Array:
-        """H of the module's docstring, of shape (d, d), classes varying slowest."""
+    def _factorise(self, objective: Objective) -> None:
+        self._inverse_root, self._factor = _factor(self._curvature, np.tile(self._penalty(objective), self._n_logits))
+
+    def _measure(self, objective: Objective, theta: Float64Array) -> Float64Array:
+        """H of the module's docstring less the penalty, of shape (d, d), classes varying slowest."""
         n_logits, n_columns = objective.n_logits, objective.n_columns
         size = n_logits * n_columns
         first, second = np.triu_indices(n_logits, 1)
@@ -219,7 +251,7 @@ class FullPreconditioner(Preconditioner):
             total = np.zeros(shape)
             for _, x, weight in objective.rows.blocks(shape[0] + n_columns, within):
                 probability = objective.probability(theta, x)
-                tilde = np.ascontiguousarray(self._tilde(x).T)
+                tilde = np.ascontiguousarray(self.tilde(x).T)
                 # A single logit makes a pair with the 0 of the other class.
                 product = probability * (1 - probability) if n_logits == 1 else probability[first] * probability[second]
                 if weight is not None:
@@ -239,8 +271,16 @@ class FullPreconditioner(Preconditioner):
             hessian[every, :, every] = -hessian.sum(axis=2)
         hessian = hessian.reshape(size, size)
         hessian /= objective.rows.weight_sum
-        hessian[np.diag_indices(size)] += np.tile(self._penalty, n_logits)
         return hessian
+
+    def inverse(self) -> Float64Array:
+        """H^-1 on the steps that sum to zero over the classes, for the columns of `tilde`; of shape (d, d)."""
+        n_logits, size = self._n_logits, len(self._inverse_root)
+        half = linalg.solve_triangular(self._factor, np.diag(self._inverse_root), lower=True, check_finite=False)
+        if n_logits > 1:
+            table = half.reshape(size, n_logits, -1)
+            half = (table - table.mean(axis=1, keepdims=True)).reshape(size, size)
+        return half.T @ half
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         return self._inverse_root * linalg.blas.dtrsv(self._factor, v, lower=1, trans=1)
@@ -263,32 +303,38 @@ class BlockPreconditioner(Preconditioner):
         n_rows = _rows_for(n_columns, rows.n_samples)
         if n_rows == rows.n_samples:
             x = rows.at(slice(None))
-            tilde, curvature = self._tilde(x), _curvature(objective.probability(theta, x))
+            tilde, curvature = self.tilde(x), _curvature(objective.probability(theta, x))
             root = np.sqrt(curvature if rows.sample_weight is None else curvature * rows.sample_weight)
 
             def block(k: int) -> Float64Array:
-                return self._gram(tilde, root[k], rows.weight_sum)
+                return gram(tilde, root[k])
         else:
-            diagonal = DiagonalPreconditioner(objective, columns, theta, caution).diagonal
-            samples = self._sample(objective, theta, diagonal, n_rows, together=False)
+            diagonal = DiagonalPreconditioner(objective, columns, theta, caution)
+            samples = self._sample(objective, theta, diagonal.diagonal, n_rows, together=False)
 
             def block(k: int) -> Float64Array:
                 index, curvature, factor = samples[k]
-                hessian = self._gram(self._tilde(rows.at(index)), np.sqrt(curvature * factor), rows.weight_sum)
-                _complete(hessian, diagonal[k])
-                return hessian
+                result = gram(self.tilde(rows.at(index)), np.sqrt(curvature * factor))
+                _complete(result, diagonal.curvature[k])
+                return result
+
+        def gram(tilde: Float64Array, root: Float64Array) -> Float64Array:
+            scaled = tilde * root[:, None]
+            return scaled.T @ scaled / rows.weight_sum
+
+        def blocks(classes: slice) -> list[Float64Array]:
+            return [block(k) for k in range(classes.start, classes.stop)]
+
+        self._curvature = rows.sum(blocks, cost=n_rows * n_columns**2, of=objective.n_logits)
+        self._factorise(objective)
+
+    def _factorise(self, objective: Objective) -> None:
+        penalty = self._penalty(objective)
 
         def factors(classes: slice) -> list[tuple[Float64Array, Float64Array]]:
-            return [_factor(block(k)) for k in range(classes.start, classes.stop)]
+            return [_factor(block, penalty) for block in self._curvature[classes]]
 
-        self._factors = rows.sum(factors, cost=n_rows * n_columns**2, of=objective.n_logits)
-
-    def _gram(self, tilde: Float64Array, root: Float64Array, weight_sum: float) -> Float64Array:
-        scaled = tilde * root[:, None]
-        hessian = scaled.T @ scaled
-        hessian /= weight_sum
-        hessian[np.diag_indices(len(hessian))] += self._penalty
-        return hessian
+        self._factors = objective.rows.sum(factors, cost=objective.n_columns**3, of=self._n_logits)
 
     def stage_length(self, n_stages: int) -> int:
         return _growing(n_stages)
@@ -319,22 +365,25 @@ class KroneckerPreconditioner(Preconditioner):
         def moments(within: slice) -> Float64Array:
             total = np.zeros((n_columns, n_columns))
             for _, x, weight in objective.rows.blocks(n_columns, within):
-                tilde = self._tilde(x)
+                tilde = self.tilde(x)
                 total += tilde.T @ tilde if weight is None else (tilde.T * weight) @ tilde
             return total
 
-        moment = objective.rows.sum(moments, cost=n_columns**2) / objective.rows.weight_sum
+        self._moment = objective.rows.sum(moments, cost=n_columns**2) / objective.rows.weight_sum
         probability = objective.probability_at_intercepts(theta)
         curvature = np.diag(probability) - np.outer(probability, probability)
         eigenvalues, self._eigenvectors = np.linalg.eigh(curvature)
         # The redundant direction, of eigenvalue 0, is removed from every step: any positive number will do for it.
         # Classes of equal frequency share an eigenvalue, and so a factor.
-        logarithms = np.log(np.maximum(eigenvalues, _LEAST_CURVATURE)).round(9)
-        self._groups = []
-        for logarithm in np.unique(logarithms):
-            hessian = np.exp(logarithm) * moment
-            hessian[np.diag_indices(n_columns)] += self._penalty
-            self._groups.append((np.flatnonzero(logarithms == logarithm), *_factor(hessian)))
+        self._logarithms = np.log(np.maximum(eigenvalues, _LEAST_CURVATURE)).round(9)
+        self._factorise(objective)
+
+    def _factorise(self, objective: Objective) -> None:
+        penalty = self._penalty(objective)
+        self._groups = [
+            (np.flatnonzero(self._logarithms == logarithm), *_factor(np.exp(logarithm) * self._moment, penalty))
+            for logarithm in np.unique(self._logarithms)
+        ]
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         turned = v.reshape(self._n_logits, -1).copy()
@@ -374,8 +423,9 @@ def _curvature(probability: FloatArray) -> FloatArray:
     return probability * (1 - probability)
 
 
-def _factor(hessian: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """(r, L) with hessian ~ diag(1/r) L L^T diag(1/r); `hessian` is overwritten."""
+def _factor(curvature: Float64Array, penalty: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """(r, L) with curvature + diag(penalty) ~ diag(1/r) L L^T diag(1/r)."""
+    hessian = curvature + np.diag(penalty)
     # Scaled to a unit diagonal, so that the jitter is relative to each parameter's own curvature.
     inverse_root = 1 / np.sqrt(np.maximum(hessian.diagonal(), _LEAST_CURVATURE))
     hessian *= inverse_root
@@ -390,6 +440,11 @@ def _factor(hessian: Float64Array) -> tuple[Float64Array, Float64Array]:
             return inverse_root, np.asfortranarray(linalg.cholesky(hessian, lower=True, check_finite=False))
         except linalg.LinAlgError:
             jitter *= 100
+
+
+def whole_hessian_fits(objective: Objective) -> bool:
+    """Whether there are so few parameters that the whole Hessian may be held: 2048."""
+    return 2 * (objective.n_columns * objective.n_logits) ** 2 <= _LIMIT
 
 
 def preconditioner(objective: Objective, columns: Columns, theta: Float64Array, caution: float = 0.0) -> Preconditioner:
@@ -408,7 +463,7 @@ def preconditioner(objective: Objective, columns: Columns, theta: Float64Array, 
     blocks_fit = n_logits * n_columns**2 <= _LIMIT
     if blocks_fit and kronecker <= _KRONECKER_EVALUATIONS * evaluation and not objective.split(theta)[0].any():
         return KroneckerPreconditioner(objective, columns, theta)
-    if 4 * size**2 <= _LIMIT and full <= _FULL_EVALUATIONS * evaluation:
+    if whole_hessian_fits(objective) and full <= _FULL_EVALUATIONS * evaluation:
         return FullPreconditioner(objective, columns, theta, caution)
     if blocks_fit and block <= _BLOCK_EVALUATIONS * evaluation:
         return BlockPreconditioner(objective, columns, theta, caution)

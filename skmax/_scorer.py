@@ -8,6 +8,9 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 from skmax._target import as_distributions, check_sample_weight
 
+# Probabilities count as at least this, as in sklearn.metrics.log_loss.
+LEAST_LOG_PROBABILITY = float(np.log(np.finfo(np.float64).eps))
+
 
 class _NegCrossEntropyScorer:
     """Minus the mean cross-entropy of a classifier's probabilities, in nats: for `scoring` and for direct calls.
@@ -33,7 +36,7 @@ class _NegCrossEntropyScorer:
         self._sample_weight_request = sample_weight
 
     def __call__(self, estimator: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        log_probability = np.maximum(estimator.predict_log_proba(X), np.log(np.finfo(np.float64).eps))
+        log_probability = np.maximum(estimator.predict_log_proba(X), LEAST_LOG_PROBABILITY)
         distribution = as_distributions(y, n_classes=log_probability.shape[1])
         if distribution is not None:
             score = (distribution * log_probability).sum(axis=1)
@@ -43,7 +46,7 @@ class _NegCrossEntropyScorer:
             score = np.where(
                 estimator.classes_[position] == labels,
                 np.take_along_axis(log_probability, position[:, None], axis=1)[:, 0],
-                np.log(np.finfo(np.float64).eps),
+                LEAST_LOG_PROBABILITY,
             )
         return float(np.average(score, weights=check_sample_weight(sample_weight, len(score))))
 

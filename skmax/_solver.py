@@ -58,6 +58,7 @@ class Solution:
     gap: float
     converged: bool
     loss_curve: list[float]
+    preconditioner: Preconditioner
 
     @property
     def n_iter(self) -> int:
@@ -71,6 +72,8 @@ def minimize(
     *,
     tol: float,
     max_iter: int,
+    first: Preconditioner | None = None,
+    polish: bool = False,
     report: Callable[[int, float, float], None] | None = None,
 ) -> Solution:
     """Minimise `function` from `start`; `precondition` builds a preconditioner at the point that it is given.
@@ -78,14 +81,20 @@ def minimize(
     Its second argument is the caution: a curvature to add to each parameter's, as K. Levenberg (1944, Quarterly of
     Applied Mathematics 2(2), 164-168) did, where the last stage's first step was much too long.
 
+    `first` is one to begin with, of a point near `start`. It is then enough to confirm convergence, too, which saves
+    most of the work where a path of minima is followed.
+
+    With `polish`, what has converged goes on to the last digits by Newton steps, which need no differences of f.
+
     `report` is told the number of iterations, f and the estimated gap before each stage and at the end.
     """
     point = _Point(start, *function(start))
     loss_curve = [point.value]
     target = _STAGE_TOL * tol  # the estimate with which a stage claims to have converged
     n_stages, caution, stuck = 0, 0.0, False
+    at_hand = first
     while True:
-        preconditioner = precondition(point.theta, caution)
+        preconditioner = at_hand or precondition(point.theta, caution)
         estimate, n_left = _estimate(preconditioner, point), max_iter - (len(loss_curve) - 1)
         ends = stuck or n_left <= 0 or not np.isfinite(estimate)
         if ends or estimate <= tol:
@@ -93,10 +102,14 @@ def minimize(
             if ends or gap <= tol:
                 break
             target *= _STAGE_TOL * tol / gap
+            if n_stages and at_hand:
+                at_hand = None
+                continue
         if report is not None:
             report(len(loss_curve) - 1, point.value, estimate)
         before, length = point, min(preconditioner.stage_length(n_stages), n_left)
         point, n_quarters = _stage(function, point, preconditioner, loss_curve, target, length)
+        at_hand = preconditioner if first and _estimate(preconditioner, point) <= target else None
         n_stages += 1
         fails = not point.value < before.value
         stuck = fails and caution > _MOST_CAUTION
@@ -104,9 +117,13 @@ def minimize(
             caution = max(_LEAST_CAUTION, caution * _CAUTION_STEP)
         else:
             caution = caution / _CAUTION_STEP if caution > _LEAST_CAUTION else 0.0
+    if polish and gap <= tol:
+        point = _polished(function, point, preconditioner)
+        gap = min(gap, _gap(function, point, preconditioner, enough=np.inf))
+        loss_curve.append(point.value)
     if report is not None:
         report(len(loss_curve) - 1, point.value, gap)
-    return Solution(point.theta, point.value, gap, gap <= tol, loss_curve)
+    return Solution(point.theta, point.value, gap, gap <= tol, loss_curve, preconditioner)
 
 
 @dataclass(frozen=True)
@@ -136,6 +153,19 @@ def _gap(function: Function, point: _Point, preconditioner: Preconditioner, *, e
         if exact or (settled and square <= decrements[-1]) or decrements[-1] / 2 > enough:
             break
     return float(decrements[-1]) / 2
+
+
+def _polished(function: Function, point: _Point, preconditioner: Preconditioner) -> _Point:
+    """Newton steps with the Hessian at hand, for as long as each leaves a small part of the last one's gradient."""
+    estimate = _estimate(preconditioner, point)
+    while True:
+        theta = point.theta - preconditioner.forward(preconditioner.backward(point.gradient))
+        next_point = _Point(theta, *function(theta))
+        last, estimate = estimate, _estimate(preconditioner, next_point)
+        if not estimate < last / 4:
+            return point
+        # f can no longer tell the two apart, but for its rounding.
+        point = _Point(theta, min(next_point.value, point.value), next_point.gradient)
 
 
 class _TooLong(Exception):

@@ -1,0 +1,290 @@
+"""SoftmaxRegressionCV: against a brute-force search, and its folds, grid, weights, routing and errors."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from scipy import sparse
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer, log_loss
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, LeaveOneOut, StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skmax import SoftmaxRegression, SoftmaxRegressionCV, neg_cross_entropy_scorer
+
+IRIS = load_iris(return_X_y=True)
+WINE = load_wine(return_X_y=True)
+DECAYS = [1.0, 0.1, 0.01, 0.001]
+
+
+@parametrize_with_checks(
+    [SoftmaxRegressionCV(weight_decays=3, cv=3), SoftmaxRegressionCV([0.1, 0.01], cv="approximate")],
+)
+def test_estimator_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy", None])
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
+def test_it_equals_a_brute_force_search(load, scoring):
+    X, y = load(return_X_y=True)
+    model = SoftmaxRegressionCV(DECAYS, scoring=scoring, tol=1e-9).fit(X, y)
+    search = GridSearchCV(SoftmaxRegression(tol=1e-9), {"weight_decay": DECAYS}, scoring=scoring).fit(X, y)
+    assert model.weight_decay_ == search.best_params_["weight_decay"]
+    np.testing.assert_allclose(
+        model.cv_results_["mean_test_score"], search.cv_results_["mean_test_score"], atol=1e-4, rtol=0
+    )
+    for name in ("std_test_score", "split0_test_score", "split4_test_score"):
+        np.testing.assert_allclose(model.cv_results_[name], search.cv_results_[name], atol=2e-4)
+    np.testing.assert_array_equal(model.cv_results_["rank_test_score"], search.cv_results_["rank_test_score"])
+    assert model.best_score_ == pytest.approx(search.best_score_, abs=1e-4)
+    # The model is the one with the chosen decay, fitted on all rows.
+    np.testing.assert_allclose(model.predict_proba(X), search.predict_proba(X), atol=1e-3)
+
+
+def test_attributes_are_those_of_the_model_and_of_the_path():
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    model = SoftmaxRegressionCV(4, cv=3).fit(X, y)
+    plain = SoftmaxRegression(model.weight_decay_).fit(X, y)
+    np.testing.assert_allclose(model.coef_, plain.coef_, atol=0.1)  # to `tol`, and in the CV class to the last digits
+    assert model.objective_ <= plain.objective_
+    assert model.objective_ == pytest.approx(SoftmaxRegression(model.weight_decay_, tol=1e-12).fit(X, y).objective_)
+    for name in ("classes_", "feature_names_in_"):
+        np.testing.assert_array_equal(getattr(model, name), getattr(plain, name))
+    assert model.n_features_in_ == 13
+    assert model.converged_
+    assert model.gap_ < 1e-12
+    assert model.n_iter_ == len(model.loss_curve_) - 1
+    assert model.loss_curve_[-1] == model.objective_
+    assert model.scores_.shape == (3, 4)
+    assert (np.diff(model.weight_decays_) < 0).all()
+    assert model.weight_decay_ in model.weight_decays_
+    np.testing.assert_allclose(model.predict_proba(X), plain.predict_proba(X), atol=1e-2)
+    np.testing.assert_array_equal(model.to_logistic_regression().predict(X), model.predict(X))
+    table = pd.DataFrame(model.cv_results_)
+    assert table.set_index("param_weight_decay")["rank_test_score"].idxmin() == model.weight_decay_
+    assert not hasattr(model, "weight_decay")
+    assert pickle.loads(pickle.dumps(model)).weight_decay_ == model.weight_decay_
+
+
+def test_the_ends_of_the_grid_are_what_the_docstring_says():
+    X, y = load_digits(return_X_y=True)
+    X = X[:, X.std(axis=0) > 0]
+    model = SoftmaxRegressionCV(8, cv=3).fit(X, y)
+    strong, weak = model.weight_decays_[[0, -1]]
+    frequency = np.bincount(y) / len(y)
+    entropy = -np.sum(frequency * np.log(frequency))
+    gain = entropy - SoftmaxRegression(strong).fit(X, y).objective_
+    assert 0.003 * entropy < gain < 0.01 * entropy
+    assert weak == pytest.approx(0.01 * np.median(X.var(axis=0)) / len(y))
+    ratios = model.weight_decays_[1:] / model.weight_decays_[:-1]
+    np.testing.assert_allclose(ratios, ratios[0])
+    assert 0 < np.argmax(model.scores_.mean(axis=0)) < 7  # the best one is inside
+
+
+def test_one_weight_decay_and_columns_without_information():
+    X, y = np.ones((20, 2)), np.arange(20) % 2
+    model = SoftmaxRegressionCV(3, cv=2).fit(X, y)
+    assert np.isfinite(model.weight_decays_).all()
+    assert (model.weight_decays_ > 0).all()
+    assert SoftmaxRegressionCV(1, cv=2).fit(*IRIS).scores_.shape == (2, 1)
+    assert SoftmaxRegressionCV([0.3], cv=2).fit(*IRIS).weight_decay_ == 0.3
+
+
+def test_the_strongest_decay_within_one_standard_error():
+    X, y = WINE
+    best = SoftmaxRegressionCV(12, tol=1e-8).fit(X, y)
+    simple = SoftmaxRegressionCV(12, refit="one_standard_error", tol=1e-8).fit(X, y)
+    mean = best.scores_.mean(axis=0)
+    error = best.scores_.std(axis=0, ddof=1)[mean.argmax()] / np.sqrt(5)
+    assert simple.weight_decay_ == best.weight_decays_[mean >= mean.max() - error].max()
+    assert simple.weight_decay_ > best.weight_decay_
+    assert simple.best_score_ == pytest.approx(mean[simple.weight_decays_ == simple.weight_decay_][0])
+
+
+def test_distributions_are_split_without_strata_and_scored():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    Y = rng.dirichlet(np.ones(4), size=60)
+    model = SoftmaxRegressionCV(DECAYS, cv=3, tol=1e-10).fit(X, Y)
+    expected = [
+        cross_val_score(SoftmaxRegression(d, tol=1e-10), X, Y, scoring=neg_cross_entropy_scorer, cv=KFold(3))
+        for d in DECAYS
+    ]
+    np.testing.assert_allclose(model.scores_.T, expected, atol=1e-5)
+    assert model.classes_.tolist() == [0, 1, 2, 3]
+
+
+def test_folds_that_lack_a_class_know_it():
+    X, y = IRIS
+    y = np.array(["a", "b", "c"], dtype=object)[y]
+    y[7] = "rare"
+    with pytest.warns(UserWarning, match="least populated class"):
+        model = SoftmaxRegressionCV(DECAYS, cv=3).fit(X, y)
+    assert model.classes_.tolist() == ["a", "b", "c", "rare"]
+    assert np.isfinite(model.scores_).all()
+    # By hand: the rare label has probability 0, that is 2.2e-16, in the fold that it is left out of.
+    folds = list(StratifiedKFold(3).split(X, np.where(y == "rare", "a", y)))
+    model = SoftmaxRegressionCV([0.01], cv=folds, tol=1e-9).fit(X, y)
+    for (train, test), score in zip(folds, model.scores_[:, 0], strict=True):
+        plain = SoftmaxRegression(0.01, classes=np.unique(y), tol=1e-9).fit(X[train], y[train])
+        assert score == pytest.approx(-log_loss(y[test], plain.predict_proba(X[test]), labels=plain.classes_), abs=1e-6)
+
+
+@pytest.mark.parametrize("layout", [sparse.csr_array, sparse.csc_matrix, np.asfortranarray, np.float32])
+def test_other_forms_of_X_choose_the_same(layout):
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:300], y[:300]
+    dense, other = (SoftmaxRegressionCV(DECAYS, cv=3).fit(form(X), y) for form in (np.asarray, layout))
+    assert other.weight_decay_ == dense.weight_decay_
+    np.testing.assert_allclose(other.scores_, dense.scores_, atol=1e-3)
+    assert other.coef_.dtype == layout(X).dtype
+
+
+def test_weights_count_in_fits_and_scores():
+    """A weight of 2 is a row twice, of 0 a row less, in training and in judging."""
+    X, y = IRIS
+    rng = np.random.default_rng(1)
+    weight = rng.integers(0, 3, size=150)
+    groups = np.arange(150) % 3
+    folds = [(np.flatnonzero(groups != g), np.flatnonzero(groups == g)) for g in range(3)]
+    weighted = SoftmaxRegressionCV(DECAYS, cv=folds, tol=1e-9).fit(X, y, sample_weight=weight)
+    index = np.repeat(np.arange(150), weight)
+    repeated_folds = [(np.flatnonzero(groups[index] != g), np.flatnonzero(groups[index] == g)) for g in range(3)]
+    repeated = SoftmaxRegressionCV(DECAYS, cv=repeated_folds, tol=1e-9).fit(X[index], y[index])
+    np.testing.assert_allclose(weighted.scores_, repeated.scores_, atol=1e-5)
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, atol=1e-3)
+
+
+def test_class_weights_and_parameters_reach_the_folds():
+    X, y = load_breast_cancer(return_X_y=True)
+    options = {"class_weight": "balanced", "fit_intercept": False, "tol": 1e-9}
+    model = SoftmaxRegressionCV(DECAYS, cv=3, **options).fit(X, y)
+    search = GridSearchCV(
+        SoftmaxRegression(**options), {"weight_decay": DECAYS}, cv=3, scoring=neg_cross_entropy_scorer
+    ).fit(X, y)
+    np.testing.assert_allclose(model.scores_.mean(axis=0), search.cv_results_["mean_test_score"], atol=1e-4)
+
+
+def test_folds_in_parallel_give_the_same():
+    one, two = (SoftmaxRegressionCV(4, n_jobs=n_jobs).fit(*WINE) for n_jobs in (None, 2))
+    np.testing.assert_allclose(one.scores_, two.scores_, atol=1e-9)
+
+
+def test_groups_reach_the_splitter():
+    X, y = IRIS
+    groups = np.arange(150) // 5 % 4
+    model = SoftmaxRegressionCV(DECAYS, cv=GroupKFold(4)).fit(X, y, groups=groups)
+    folds = list(GroupKFold(4).split(X, y, groups))
+    np.testing.assert_array_equal(model.scores_, SoftmaxRegressionCV(DECAYS, cv=folds).fit(X, y).scores_)
+    with pytest.raises(TypeError, match=r"fit takes X, y, sample_weight and groups.*got \['colour'\]"):
+        SoftmaxRegressionCV().fit(X, y, colour="red")
+
+
+def test_metadata_routing():
+    X, y = IRIS
+    weight = np.random.default_rng(2).uniform(size=150)
+    groups = np.arange(150) % 4
+    with sklearn.config_context(enable_metadata_routing=True):
+        scorer = get_scorer("accuracy").set_score_request(sample_weight=True)
+        by_weight = SoftmaxRegressionCV(DECAYS, cv=GroupKFold(4), scoring=scorer).set_fit_request(sample_weight=True)
+        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), by_weight)
+        pipeline.fit(X, y, sample_weight=weight, groups=groups)
+        expected = pipeline[-1].scores_
+        unweighted = neg_cross_entropy_scorer.set_score_request(sample_weight=False)
+        plain = SoftmaxRegressionCV(DECAYS, cv=GroupKFold(4), scoring=unweighted)
+        plain.set_fit_request(sample_weight=True).fit(X, y, sample_weight=weight, groups=groups)
+    scaled = StandardScaler().fit_transform(X)
+    direct = SoftmaxRegressionCV(DECAYS, cv=GroupKFold(4), scoring="accuracy").fit(
+        scaled, y, sample_weight=weight, groups=groups
+    )
+    np.testing.assert_array_equal(expected, direct.scores_)
+    # A scorer that does not ask for the weights does not get them.
+    for (train, test), scores in zip(GroupKFold(4).split(X, y, groups), plain.scores_, strict=True):
+        fold = SoftmaxRegression(DECAYS[0]).fit(X[train], y[train], weight[train])
+        assert neg_cross_entropy_scorer(fold, X[test], y[test]) == pytest.approx(scores[0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("load", "start"), [(load_iris, 0), (load_iris, 50), (load_breast_cancer, 0)], ids=["iris", "two of iris", "cancer"]
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_approximate_leave_one_out_is_near_the_true_one(load, start, weighted):
+    X, y = load(return_X_y=True)
+    X, y = X[start : start + 150, :6], y[start : start + 150]
+    decays = [0.1, 0.01, 0.003]
+    weight = np.random.default_rng(3).uniform(0.5, 2, size=len(y)) if weighted else None
+    approximate = SoftmaxRegressionCV(decays, cv="approximate", tol=1e-9).fit(X, y, weight)
+    true = SoftmaxRegressionCV(decays, cv=LeaveOneOut(), tol=1e-9).fit(X, y, weight)
+    assert approximate.scores_.shape == (len(y), 3)
+    loss, expected = approximate.scores_.mean(axis=0), true.scores_.mean(axis=0)
+    np.testing.assert_allclose(loss, expected, rtol=0.01)
+    # What a row's own fit adds to its loss, which the training loss leaves out, is told to a fifth.
+    plain = [neg_cross_entropy_scorer(SoftmaxRegression(decay, tol=1e-9).fit(X, y, weight), X, y) for decay in decays]
+    np.testing.assert_allclose(loss - plain, expected - plain, rtol=0.2)
+    assert approximate.weight_decay_ == true.weight_decay_
+    assert "split0_test_score" not in approximate.cv_results_
+
+
+def test_approximate_leave_one_out_of_distributions_and_far_columns():
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(80, 3)) * [1, 1e-3, 1e3] + [0, 5, 1e9]
+    Y = rng.dirichlet([0.3, 0.3, 0.3], size=80)
+    approximate, true = (
+        SoftmaxRegressionCV([0.1, 0.01], cv=cv, tol=1e-9).fit(X, Y) for cv in ("approximate", LeaveOneOut())
+    )
+    np.testing.assert_allclose(approximate.scores_, true.scores_, atol=0.02)
+    np.testing.assert_allclose(approximate.scores_.mean(axis=0), true.scores_.mean(axis=0), rtol=1e-3)
+
+
+def test_approximate_leave_one_out_refuses_what_it_cannot_do():
+    X = np.zeros((500, 300))
+    y = np.arange(500) % 10
+    with pytest.raises(ValueError, match=r"at most 2048 coefficients and intercepts; got 10 x 301. Pass cv=5"):
+        SoftmaxRegressionCV(cv="approximate").fit(X, y)
+    with pytest.raises(ValueError, match="scoring must be 'neg_log_loss' where cv='approximate'; got 'accuracy'"):
+        SoftmaxRegressionCV(cv="approximate", scoring="accuracy").fit(*IRIS)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            {"weight_decays": [0.1, -1.0]},
+            r"weight_decays must be an integer, or finite numbers of at least 0; got \[0.1",
+        ),
+        ({"weight_decays": []}, "weight_decays must be an integer"),
+        ({"weight_decays": [[0.1]]}, "weight_decays must be an integer"),
+        ({"weight_decays": [np.nan]}, "weight_decays must be an integer"),
+        ({"weight_decays": 0}, "'weight_decays' parameter"),
+        ({"cv": "exact"}, "'cv' parameter"),
+        ({"refit": "worst"}, "'refit' parameter"),
+        ({"scoring": "beauty"}, "'scoring' parameter"),
+        ({"cv": 1000}, "n_splits=1000"),
+    ],
+)
+def test_errors_name_the_parameter_and_leave_an_earlier_fit(parameters, message):
+    model = SoftmaxRegressionCV(DECAYS, cv=2).fit(*IRIS)
+    before = model.predict_proba(IRIS[0])
+    with pytest.raises(ValueError, match=message):
+        model.set_params(**parameters).fit(*IRIS)
+    np.testing.assert_array_equal(model.predict_proba(IRIS[0]), before)
+    assert model.scores_.shape == (2, 4)
+
+
+def test_fits_that_do_not_converge_are_counted_once():
+    with pytest.warns(ConvergenceWarning) as caught:
+        SoftmaxRegressionCV([10.0, 1e-6], cv=3, max_iter=4, refit="one_standard_error").fit(*WINE)
+    assert len(caught) == 1
+    assert "3 of 6 fits on folds ended further than tol=1e-06" in str(caught[0].message) or "iterations" in str(
+        caught[0].message
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SoftmaxRegressionCV([10.0, 1.0], cv=3).fit(*WINE)
