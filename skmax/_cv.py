@@ -225,6 +225,16 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         model.n_features_in_ = self.n_features_in_
         return model
 
+    def _path_on_all_rows(
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[list[SoftmaxRegression], Float64Array]:
+        """Models of all `weight_decays_`, and the standard deviations of the columns."""
+        X, y, weight = copy.copy(self)._validate(X, y, sample_weight)
+        target = self._encode(y, weight)
+        with workers() as pool:
+            columns = Columns.of(Rows(X, target.sample_weight, pool), centred=True)
+        return self._model(target)._path(X, target, self.weight_decays_), columns.scale
+
     def _scorer(self) -> Any:
         if isinstance(self.scoring, str) and self.scoring == "neg_log_loss":
             return neg_cross_entropy_scorer

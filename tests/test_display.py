@@ -35,8 +35,25 @@ def test_the_path_of_an_estimator():
     assert low == pytest.approx((-model.scores_.mean(axis=0) - error).min())
     assert high == pytest.approx((-model.scores_.mean(axis=0) + error).max())
     assert ax.get_xscale() == "log"
-    assert ax.get_ylabel() == "log loss on rows left out"
+    assert ax.get_ylabel() == "log loss, rows left out"
     assert display.plot().ax_ is not ax
+
+
+def test_coefficients_along_the_path():
+    X, y = IRIS
+    model = SoftmaxRegressionCV([1.0, 0.1, 0.01]).fit(X, y)
+    display = PathDisplay.from_estimator(model, X, y)
+    weak = SoftmaxRegression(0.01).fit(X, y)
+    np.testing.assert_allclose(display.coefficients[2], weak.coef_ * X.std(axis=0), atol=1e-2)
+    lines = display.coefficient_ax_.lines
+    assert len(lines) == 3 * 4 + 1  # and the mark
+    np.testing.assert_array_equal(lines[5].get_ydata(), display.coefficients[:, 1, 1])
+    assert [text.get_text() for text in display.coefficient_ax_.get_legend().get_texts()] == ["0", "1", "2"]
+    assert display.coefficient_ax_.get_xlabel() == "weight decay"
+    with pytest.raises(ValueError, match="ax must be 2 axes for what there is to draw; got 1"):
+        display.plot(ax=display.ax_)
+    two = PathDisplay.from_estimator(SoftmaxRegressionCV([1.0, 0.1]).fit(X[:100], y[:100]), X[:100], y[:100])
+    assert two.classes == [1]
 
 
 def test_other_scores_and_a_decay_of_zero():
@@ -46,7 +63,7 @@ def test_other_scores_and_a_decay_of_zero():
     display = PathDisplay.from_estimator(model)
     np.testing.assert_allclose(display.line_.get_ydata(), model.scores_.mean(axis=0))
     assert display.ax_.get_xscale() == "symlog"
-    assert display.ax_.get_ylabel() == "accuracy on rows left out"
+    assert display.ax_.get_ylabel() == "accuracy, rows left out"
 
 
 def test_errors(monkeypatch):

@@ -12,6 +12,7 @@ from skmax._preconditioner import (
     FullPreconditioner,
     KroneckerPreconditioner,
     Preconditioner,
+    _complete,
     preconditioner,
 )
 from skmax._rows import Rows
@@ -230,6 +231,39 @@ def test_rows_of_which_the_model_is_sure_and_wrong_make_newton_steps_too_long_bu
     assert objective(theta - cautious.forward(cautious.backward(gradient)))[0] < value
 
 
+@pytest.mark.parametrize(
+    "kind", [FullPreconditioner, BlockPreconditioner, DiagonalPreconditioner, KroneckerPreconditioner]
+)
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_another_weight_decay_needs_no_second_look_at_the_rows(kind, n_classes):
+    objective, theta = problem(n_classes)
+    if kind is KroneckerPreconditioner:
+        theta = objective.join(np.zeros((objective.n_logits, 3)), objective.split(theta)[1]).ravel()
+    other = objective.penalised(7.0)
+    assert other(theta)[0] > objective(theta)[0] or kind is KroneckerPreconditioner
+    changed = kind(objective, columns_of(objective), theta).penalised(other)
+    anew = kind(other, columns_of(objective), theta)
+    v = np.random.default_rng(9).normal(size=theta.size)
+    np.testing.assert_allclose(changed.forward(v), anew.forward(v), rtol=1e-12)
+    np.testing.assert_allclose(changed.backward(v), anew.backward(v), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_the_inverse_is_that_of_the_hessian_on_steps_that_sum_to_zero(n_classes):
+    objective, theta = problem(n_classes)
+    change = FullPreconditioner(objective, columns_of(objective), theta)
+    v = np.random.default_rng(10).normal(size=theta.size)
+    tilde = change._centred_over_classes(v.reshape(objective.n_logits, -1)).ravel()
+    expected = change._centred_over_classes(change._from_v(change._to_v(tilde)).reshape(objective.n_logits, -1)).ravel()
+    np.testing.assert_allclose(change.inverse() @ v, expected, rtol=1e-6)  # as jitter of 1e-13 leaves it
+
+
+def test_rows_that_a_sample_missed_leave_no_parameter_without_curvature():
+    hessian = np.array([[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 1e-9]])
+    _complete(hessian, np.array([1.2, 0.9, 0.5]))
+    np.testing.assert_allclose(hessian, [[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 0.5]])
+
+
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("fit_intercept", [False, True])
@@ -246,7 +280,9 @@ def test_hessian_products_are_derivatives_of_the_gradient(n_classes, layout, fit
     ("n_samples", "n_features", "n_classes", "start", "later"),
     [
         (500, 4, 3, KroneckerPreconditioner, FullPreconditioner),
-        (300, 50, 60, KroneckerPreconditioner, BlockPreconditioner),
+        (3000, 50, 60, KroneckerPreconditioner, BlockPreconditioner),
+        (300, 300, 30, KroneckerPreconditioner, DiagonalPreconditioner),
+        (20, 3000, 3, DiagonalPreconditioner, DiagonalPreconditioner),  # too many columns to hold a matrix of them
         (100, 2000, 3, DiagonalPreconditioner, DiagonalPreconditioner),
     ],
 )

@@ -154,3 +154,81 @@ def test_the_end_of_float_precision_is_reported_and_not_run_into_again():
     assert not solution.converged
     assert solution.gap == 0.5
     assert solution.n_iter <= 50
+
+
+class Spread:
+    """A quadratic with curvatures from 1e-4 to 1, whose gap lies in the small ones."""
+
+    curvature = np.geomspace(1e-4, 1, 200)
+
+    def __call__(self, theta):
+        return np.dot(self.curvature, theta**2) / 2, self.curvature * theta
+
+    def hessian_product(self, theta, direction):
+        return self.curvature * direction
+
+
+def test_the_gap_waits_for_conjugate_gradients_to_settle():
+    """Without a preconditioner the first steps add little each, and hundreds are needed."""
+    theta = 1e-3 / np.sqrt(Spread.curvature)
+    point = _solver._Point(theta, *Spread()(theta))
+    gap = _solver._gap(Spread(), point, Scaled(np.ones(200)), enough=np.inf)
+    assert 0.7 * point.value < gap <= point.value * (1 + 1e-9)
+
+
+def test_the_gap_is_not_hidden_by_directions_of_far_too_little_curvature():
+    """A preconditioner that takes one direction for flat spends its first steps there, where next to nothing is."""
+    change = Scaled(np.array([1e-6, 1, 1]))
+    theta = np.array([1e-9, 1.0, -1.0])
+    point = _solver._Point(theta, theta @ theta / 2, theta)
+
+    class Round:
+        def hessian_product(self, theta, direction):
+            return direction
+
+    assert _solver._gap(Round(), point, change, enough=np.inf) == pytest.approx(1, rel=1e-6)
+
+
+def test_a_preconditioner_from_nearby_saves_building_one():
+    built = []
+
+    def precondition(theta, caution):
+        built.append(theta)
+        return Scaled(np.sqrt([1, 1e4, 1e8]))
+
+    near = Scaled(np.sqrt([2, 1e4, 1e8]))
+    solution = minimize(Quadratic(), np.zeros(3), precondition, tol=1e-10, max_iter=100, first=near)
+    assert solution.converged
+    assert solution.value <= 1e-10
+    assert solution.preconditioner is near
+    assert not built
+    # One that is of no use is given up.
+    far = Scaled(np.array([1e3, 1.0, 1e-3]))
+    solution = minimize(Quadratic(), np.zeros(3), precondition, tol=1e-10, max_iter=1000, first=far)
+    assert solution.converged
+    assert built
+
+
+def test_polish_goes_on_to_the_last_digits():
+    def precondition(theta, caution):
+        x, y = theta
+        root = np.sqrt([max(1200 * x**2 - 400 * y + 2, 1), 200])
+        return Scaled(root)
+
+    plain, polished = (
+        minimize(Rosenbrock(), np.array([-1.2, 1.0]), precondition, tol=1e-3, max_iter=1000, polish=polish)
+        for polish in (False, True)
+    )
+    assert polished.value <= plain.value
+    exact = minimize(
+        Quadratic(),
+        np.zeros(3),
+        lambda theta, caution: Scaled(np.sqrt([1.1, 1e4, 1e8])),
+        tol=1e-2,
+        max_iter=99,
+        polish=True,
+    )
+    np.testing.assert_allclose(exact.theta, [1, 2, 3], rtol=1e-14)
+    assert exact.gap < 1e-25
+    assert (np.diff(exact.loss_curve) <= 0).all()
+    assert exact.loss_curve[-1] == exact.value
