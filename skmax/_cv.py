@@ -233,7 +233,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         target = self._encode(y, weight)
         with workers() as pool:
             columns = Columns.of(Rows(X, target.sample_weight, pool), centred=True)
-        return self._model(target)._path(X, target, self.weight_decays_), columns.scale
+        return self._model(target)._path(X, target, self.weight_decays_.tolist()), columns.scale
 
     def _scorer(self) -> Any:
         if isinstance(self.scoring, str) and self.scoring == "neg_log_loss":
@@ -297,7 +297,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
                 f"{objective.n_logits} x {objective.n_columns}. Pass cv=5."
             )
         losses, gaps = [], []
-        for objective, columns, _, solution in model._solutions(X, target, weight_decays):
+        for objective, columns, _, solution in model._solutions(X, target, weight_decays.tolist()):
             losses.append(leave_one_out_losses(objective, columns, solution.theta))
             gaps.append(solution.gap)
         return -np.minimum(np.transpose(losses), -LEAST_LOG_PROBABILITY), np.array(gaps)
@@ -344,7 +344,7 @@ def _score_fold(
     """Scores and gaps of the models of one path."""
     train, test = fold
     target = model._encode(y[train], None if weight is None else weight[train])
-    path = model._path(X[train], target, weight_decays)
+    path = model._path(X[train], target, weight_decays.tolist())
     of_test = {name: np.asarray(value)[test] for name, value in for_score.items()}
     scores = [scorer(fitted, X[test], y[test], **of_test) for fitted in path]
     return scores, [fitted.gap_ for fitted in path]

@@ -4,7 +4,7 @@ import copy
 import functools
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias
 
@@ -236,7 +236,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         return objective, columns, coordinates
 
     def _solutions(
-        self, X: Design, target: Target, weight_decays: Iterable[float | str], *, polish: bool = False
+        self, X: Design, target: Target, weight_decays: Sequence[float | str], *, polish: bool = False
     ) -> Iterator[tuple[Objective, Columns, Coordinates, Solution]]:
         """The minimum for each of `weight_decays`, each search started where the one before ended."""
         with workers() as pool:
@@ -260,12 +260,15 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
                 yield objective, columns, coordinates, solution
 
     def _path(
-        self, X: Design, target: Target, weight_decays: Iterable[float | str], *, polish: bool = False
+        self, X: Design, target: Target, weight_decays: Sequence[float | str], *, polish: bool = False
     ) -> "list[SoftmaxRegression]":
         """A fitted copy for each of `weight_decays`."""
         path = []
-        for objective, _, coordinates, solution in self._solutions(X, target, weight_decays, polish=polish):
+        for weight_decay, (objective, _, coordinates, solution) in zip(
+            weight_decays, self._solutions(X, target, weight_decays, polish=polish), strict=True
+        ):
             fitted = copy.copy(self)
+            fitted.weight_decay = weight_decay
             fitted._store(solution, objective, target, coordinates)
             fitted._separates = objective.weight_decay == 0 and _separates(objective, solution.theta, target.values)
             path.append(fitted)

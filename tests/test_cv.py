@@ -108,6 +108,25 @@ def test_the_strongest_decay_within_one_standard_error():
     assert simple.best_score_ == pytest.approx(mean[simple.weight_decays_ == simple.weight_decay_][0])
 
 
+def test_the_standard_error_is_that_of_a_mean_of_few_folds():
+    """Two folds of scores 0 and -1: a standard error of 0.5, not of 0.35."""
+
+    def judge(model, X, y):
+        return -0.9 if model.weight_decay == 1 else 0.0 if X[0, 0] > 5 else -1.0
+
+    X, y = np.repeat([[1.0], [9.0]], 10, axis=0), np.arange(20) % 2
+    folds = [(np.arange(20), np.arange(10)), (np.arange(20), np.arange(10, 20))]
+    options = {"cv": folds, "scoring": judge, "refit": "one_standard_error"}
+    assert SoftmaxRegressionCV([0.1, 1.0], **options).fit(X, y).weight_decay_ == 1
+    assert SoftmaxRegressionCV([0.1, 1.0], **options | {"refit": "best"}).fit(X, y).weight_decay_ == 0.1
+
+
+def test_weight_decays_in_any_order():
+    one, other = (SoftmaxRegressionCV(decays, cv=3).fit(*IRIS) for decays in (DECAYS, [0.01, 1.0, 0.001, 0.1]))
+    np.testing.assert_array_equal(one.scores_, other.scores_)
+    np.testing.assert_array_equal(other.weight_decays_, DECAYS)
+
+
 def test_distributions_are_split_without_strata_and_scored():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 3))
@@ -129,6 +148,12 @@ def test_folds_that_lack_a_class_know_it():
         model = SoftmaxRegressionCV(DECAYS, cv=3).fit(X, y)
     assert model.classes_.tolist() == ["a", "b", "c", "rare"]
     assert np.isfinite(model.scores_).all()
+
+    def knows_all(fitted, X, y):
+        return float(fitted.classes_.tolist() == model.classes_.tolist() and fitted.predict_proba(X).shape[1] == 4)
+
+    with pytest.warns(UserWarning, match="least populated class"):
+        assert (SoftmaxRegressionCV(DECAYS, cv=3, scoring=knows_all).fit(X, y).scores_ == 1).all()
     # By hand: the rare label has probability 0, that is 2.2e-16, in the fold that it is left out of.
     folds = list(StratifiedKFold(3).split(X, np.where(y == "rare", "a", y)))
     model = SoftmaxRegressionCV([0.01], cv=folds, tol=1e-9).fit(X, y)
@@ -279,12 +304,15 @@ def test_errors_name_the_parameter_and_leave_an_earlier_fit(parameters, message)
 
 
 def test_fits_that_do_not_converge_are_counted_once():
+    def constant(model, X, y):  # so that the strongest is taken
+        return 0.0
+
     with pytest.warns(ConvergenceWarning) as caught:
-        SoftmaxRegressionCV([10.0, 1e-6], cv=3, max_iter=4, refit="one_standard_error").fit(*WINE)
+        SoftmaxRegressionCV([1e6, 1e-6], cv=3, max_iter=7, scoring=constant).fit(*WINE)
     assert len(caught) == 1
-    assert "3 of 6 fits on folds ended further than tol=1e-06" in str(caught[0].message) or "iterations" in str(
-        caught[0].message
-    )
+    assert "3 of 6 fits on folds ended further than tol=1e-06" in str(caught[0].message)
+    with pytest.warns(ConvergenceWarning, match="after 7 iterations"):
+        SoftmaxRegressionCV([1e-6], cv=3, max_iter=7).fit(*WINE)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SoftmaxRegressionCV([10.0, 1.0], cv=3).fit(*WINE)

@@ -177,16 +177,17 @@ def test_the_gap_waits_for_conjugate_gradients_to_settle():
 
 
 def test_the_gap_is_not_hidden_by_directions_of_far_too_little_curvature():
-    """A preconditioner that takes one direction for flat spends its first steps there, where next to nothing is."""
-    change = Scaled(np.array([1e-6, 1, 1]))
-    theta = np.array([1e-9, 1.0, -1.0])
+    """A preconditioner that takes six directions for flat spends its first steps there, where little is."""
+    far = np.sqrt([1, 1.5, 2, 3, 4, 5])
+    theta = np.append(0.1 / far, 1.0)
     point = _solver._Point(theta, theta @ theta / 2, theta)
 
     class Round:
         def hessian_product(self, theta, direction):
             return direction
 
-    assert _solver._gap(Round(), point, change, enough=np.inf) == pytest.approx(1, rel=1e-6)
+    change = Scaled(np.append(1e-6 / far, 1.0))
+    assert _solver._gap(Round(), point, change, enough=np.inf) == pytest.approx(point.value, rel=1e-6)
 
 
 def test_a_preconditioner_from_nearby_saves_building_one():
@@ -202,7 +203,11 @@ def test_a_preconditioner_from_nearby_saves_building_one():
     assert solution.value <= 1e-10
     assert solution.preconditioner is near
     assert not built
-    # One that is of no use is given up.
+    # One that claims too much, or is of no use, is given up.
+    claims = Scaled(1e3 * np.sqrt([1, 1e4, 1e8]))
+    assert minimize(Quadratic(), np.zeros(3), precondition, tol=1e-10, max_iter=100, first=claims).value <= 1e-10
+    assert built.pop() is not None
+    built.clear()
     far = Scaled(np.array([1e3, 1.0, 1e-3]))
     solution = minimize(Quadratic(), np.zeros(3), precondition, tol=1e-10, max_iter=1000, first=far)
     assert solution.converged
