@@ -236,7 +236,12 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         return objective, columns, coordinates
 
     def _solutions(
-        self, X: Design, target: Target, weight_decays: Sequence[float | str], *, polish: bool = False
+        self,
+        X: Design,
+        target: Target,
+        weight_decays: Sequence[float | Literal["1/n_samples"]],
+        *,
+        polish: bool = False,
     ) -> Iterator[tuple[Objective, Columns, Coordinates, Solution]]:
         """The minimum for each of `weight_decays`, each search started where the one before ended."""
         with workers() as pool:
@@ -260,7 +265,12 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
                 yield objective, columns, coordinates, solution
 
     def _path(
-        self, X: Design, target: Target, weight_decays: Sequence[float | str], *, polish: bool = False
+        self,
+        X: Design,
+        target: Target,
+        weight_decays: Sequence[float | Literal["1/n_samples"]],
+        *,
+        polish: bool = False,
     ) -> "list[SoftmaxRegression]":
         """A fitted copy for each of `weight_decays`."""
         path = []

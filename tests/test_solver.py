@@ -204,7 +204,7 @@ def test_a_preconditioner_from_nearby_saves_building_one():
     assert solution.preconditioner is near
     assert not built
     # One that claims too much, or is of no use, is given up.
-    claims = Scaled(1e3 * np.sqrt([1, 1e4, 1e8]))
+    claims = Scaled(np.sqrt([1e6, 1e4, 1e8]))
     assert minimize(Quadratic(), np.zeros(3), precondition, tol=1e-10, max_iter=100, first=claims).value <= 1e-10
     assert built.pop() is not None
     built.clear()
