@@ -30,6 +30,7 @@ from skmax._threads import Workers, workers
 
 # An array-like, a sparse matrix or array, or a data frame, of shape (n_samples, n_features).
 MatrixLike: TypeAlias = Any
+WeightDecay: TypeAlias = float | Literal["1/n_samples"]
 
 
 class SoftmaxRegression(ClassifierMixin, BaseEstimator):
@@ -148,7 +149,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        weight_decay: float | Literal["1/n_samples"] = "1/n_samples",
+        weight_decay: WeightDecay = "1/n_samples",
         *,
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
@@ -239,7 +240,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         self,
         X: Design,
         target: Target,
-        weight_decays: Sequence[float | Literal["1/n_samples"]],
+        weight_decays: Sequence[WeightDecay],
         *,
         polish: bool = False,
     ) -> Iterator[tuple[Objective, Columns, Coordinates, Solution]]:
@@ -268,7 +269,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         self,
         X: Design,
         target: Target,
-        weight_decays: Sequence[float | Literal["1/n_samples"]],
+        weight_decays: Sequence[WeightDecay],
         *,
         polish: bool = False,
     ) -> "list[SoftmaxRegression]":

@@ -102,9 +102,6 @@ def minimize(
             if ends or gap <= tol:
                 break
             target *= _STAGE_TOL * tol / gap
-            if n_stages and at_hand:
-                at_hand = None
-                continue
         if report is not None:
             report(len(loss_curve) - 1, point.value, estimate)
         before, length = point, min(preconditioner.stage_length(n_stages), n_left)
