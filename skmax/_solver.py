@@ -1,14 +1,17 @@
 """L-BFGS in stages: each in the coordinates of a preconditioner built where the last one ended.
 
 1. Build a preconditioner at theta.
-2. Run L-BFGS-B in its coordinates until half the squared gradient there, its ageing estimate of the gap f - min f, is
-   well within `tol`, or the stage has had its share of iterations, or the line search can do no better.
-3. Where the stage claims to have converged, measure the gap with the Hessian itself, at theta: converged if within
-   `tol`. Otherwise go to 1.
+2. Where half the squared gradient in its coordinates, its estimate of the gap f - min f, is within `tol`, measure the
+   gap with the Hessian itself: converged if that is within `tol` too.
+3. Otherwise run L-BFGS-B in its coordinates until the estimate, which grows old, is well within `tol`, or the stage has
+   had its share of iterations, or the line search can do no better. Go to 1.
 
-The gap is half the squared Newton decrement, 1/2 g^T H^-1 g, by conjugate gradients on H d = g with the preconditioner
-that is at hand: g^T d grows with every step towards the decrement, and a good preconditioner needs two to six. It takes
-no trust in the preconditioner, which may be old, sampled or diagonal.
+The gap is half the squared Newton decrement, 1/2 g^T H^-1 g, by conjugate gradients on H d = g: g^T d grows with every
+step towards the decrement, and a good preconditioner needs two to six. An old preconditioner, or too few steps, would
+miss the directions of little curvature, in which most of a gap may lie.
+
+Outliers make first steps of a stage too long. They are shortened, and where that is not enough, a curvature is added to
+that of all parameters of the next preconditioner: its caution.
 
 R. H. Byrd, P. Lu, J. Nocedal and C. Zhu (1995). A limited memory algorithm for bound constrained optimization.
 SIAM Journal on Scientific Computing 16(5), 1190-1208.
