@@ -23,7 +23,17 @@ from benchmarks.solvers import load
 from skmax import SoftmaxRegression, SoftmaxRegressionCV, neg_cross_entropy_scorer
 
 PATHS = ["digits", "satimage", "vowel", "letter", "covtype20k"]
-LEFT_OUT = ["glass", "ecoli", "glmnet_multinomial_example", "vowel", "vehicle", "iris", "wine", "breast_cancer"]
+LEFT_OUT = [
+    "glass",
+    "ecoli",
+    "glmnet_multinomial_example",
+    "vowel",
+    "vehicle",
+    "yeast",
+    "iris",
+    "wine",
+    "breast_cancer",
+]
 
 
 def timed(fit):

@@ -18,6 +18,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
+from skmax._callbacks import Monitor, with_callbacks
 from skmax._columns import Columns
 from skmax._estimator import MatrixLike, SoftmaxRegression
 from skmax._leave_one_out import leave_one_out_losses
@@ -144,6 +145,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         self.max_iter = max_iter
         self.verbose = verbose
 
+    @with_callbacks
     def fit(
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
     ) -> "SoftmaxRegressionCV":
@@ -186,13 +188,21 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             fitted.weight_decays_ = fitted._grid(X, target, int(self.weight_decays))
         model = fitted._model(target)
         if isinstance(self.cv, str):
+            monitor = Monitor.of(self, X, y, weight, 2)
             scores, gaps = self._score_without_each_row(model, X, target, fitted.weight_decays_)
         else:
             splitter = check_cv(self.cv, y, classifier=y.ndim == 1)
-            results = Parallel(n_jobs=self.n_jobs)(
+            folds = list(splitter.split(X, y, **for_split))
+            monitor = Monitor.of(self, X, y, weight, len(folds) + 1)
+            jobs = (
                 delayed(_score_fold)(model, X, y, weight, fold, fitted.weight_decays_, self._scorer(), for_score)
-                for fold in splitter.split(X, y, **for_split)
+                for fold in folds
             )
+            results = []
+            for result in Parallel(n_jobs=self.n_jobs, return_as="generator" if monitor else "list")(jobs):
+                results.append(result)
+                if monitor:
+                    monitor.step("fold")
             scores, gaps = (np.array(part) for part in zip(*results, strict=True))
         fitted._choose(scores)
         # One fit among dozens: it may as well be the best that float precision allows.
@@ -200,6 +210,9 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         # What is of the fit, and not of its parameters.
         fitted.__dict__.update({k: v for k, v in refitted.__dict__.items() if k not in model.get_params()})
         self._take(fitted)
+        if monitor is not None:
+            monitor.step("refit", fitted._fitted_attributes)
+            monitor.end(fitted._fitted_attributes())
         message = self._not_converged()
         n_far = np.count_nonzero(~(gaps <= self.tol))
         if message is None and n_far:

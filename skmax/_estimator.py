@@ -19,6 +19,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from skmax._callbacks import CallbackSupportMixin, Monitor, with_callbacks
 from skmax._columns import Columns, Coordinates, work_coordinates
 from skmax._objective import Objective
 from skmax._preconditioner import preconditioner
@@ -33,7 +34,7 @@ MatrixLike: TypeAlias = Any
 WeightDecay: TypeAlias = float | Literal["1/n_samples"]
 
 
-class SoftmaxRegression(ClassifierMixin, BaseEstimator):
+class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Softmax (multinomial logistic) regression, fitted to a stated accuracy on data as it is.
 
     With logits z_i = W x_i + b, target distributions y_i (one-hot for labels) and sample weights s_i of sum S, `fit`
@@ -168,6 +169,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         self.warm_start = warm_start
         self.verbose = verbose
 
+    @with_callbacks
     def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "SoftmaxRegression":
         """Fit the model.
 
@@ -204,8 +206,11 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         target = self._encode(y, weight)
         if self.warm_start and hasattr(self, "coef_"):
             self._check_same_problem(fitted, target.classes)
-        [fitted] = fitted._path(X, target, [self.weight_decay])
+        monitor = Monitor.of(self, X, y, weight, self.max_iter)
+        [fitted] = fitted._path(X, target, [self.weight_decay], monitor=monitor)
         self._take(fitted)
+        if monitor is not None:
+            monitor.end(fitted._fitted_attributes())
         message = self._not_converged()
         if message is not None:
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
@@ -243,11 +248,23 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         weight_decays: Sequence[WeightDecay],
         *,
         polish: bool = False,
+        monitor: Monitor | None = None,
     ) -> Iterator[tuple[Objective, Columns, Coordinates, Solution]]:
         """The minimum for each of `weight_decays`, each search started where the one before ended."""
         with workers() as pool:
             objective, columns, coordinates = self._problem(X, target, pool)
             theta, change = self._start(objective, target, coordinates).ravel(), None
+
+            def watch(theta: Float64Array, loss_curve: list[float]) -> bool:
+                def attributes() -> dict[str, Any]:
+                    so_far = copy.copy(self)
+                    so_far._store(
+                        Solution(theta, loss_curve[-1], np.nan, False, loss_curve), objective, target, coordinates
+                    )
+                    return so_far._fitted_attributes()
+
+                return monitor is not None and monitor.step("iteration", attributes)
+
             for weight_decay in weight_decays:
                 objective = objective.penalised(
                     1 / target.weight_sum if isinstance(weight_decay, str) else float(weight_decay)
@@ -260,6 +277,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
                     max_iter=self.max_iter,
                     first=change.penalised(objective) if change else None,
                     polish=polish,
+                    watch=watch if monitor else None,
                     report=_Printer() if self.verbose else None,
                 )
                 theta, change = solution.theta, solution.preconditioner
@@ -272,11 +290,12 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         weight_decays: Sequence[WeightDecay],
         *,
         polish: bool = False,
+        monitor: Monitor | None = None,
     ) -> "list[SoftmaxRegression]":
         """A fitted copy for each of `weight_decays`."""
         path = []
         for weight_decay, (objective, _, coordinates, solution) in zip(
-            weight_decays, self._solutions(X, target, weight_decays, polish=polish), strict=True
+            weight_decays, self._solutions(X, target, weight_decays, polish=polish, monitor=monitor), strict=True
         ):
             fitted = copy.copy(self)
             fitted.weight_decay = weight_decay
@@ -284,6 +303,9 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
             fitted._separates = objective.weight_decay == 0 and _separates(objective, solution.theta, target.values)
             path.append(fitted)
         return path
+
+    def _fitted_attributes(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name.endswith("_") and name[0] != "_"}
 
     def _take(self, fitted: "SoftmaxRegression") -> None:
         """Become `fitted`, at one go."""
@@ -336,6 +358,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         self.converged_ = solution.converged
         self.n_iter_ = solution.n_iter
         self.loss_curve_ = np.array(solution.loss_curve)
+        self._stopped = solution.stopped
 
     def _not_converged(self) -> str | None:
         """What to warn of after a fit, if anything."""
@@ -345,7 +368,7 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
                 f" the coefficients, now up to {np.abs(self.coef_).max():.1e}, would grow for ever."
                 " Pass weight_decay > 0."
             )
-        if self.converged_:
+        if self.converged_ or self._stopped:
             return None
         return (
             f"The objective is {self.objective_:.6g}, an estimated {self.gap_:.1e} above its minimum, further than "

@@ -61,7 +61,8 @@ class Solution:
     gap: float
     converged: bool
     loss_curve: list[float]
-    preconditioner: Preconditioner
+    preconditioner: Preconditioner | None = None
+    stopped: bool = False
 
     @property
     def n_iter(self) -> int:
@@ -77,6 +78,7 @@ def minimize(
     max_iter: int,
     first: Preconditioner | None = None,
     polish: bool = False,
+    watch: Callable[[Float64Array, list[float]], bool] | None = None,
     report: Callable[[int, float, float], None] | None = None,
 ) -> Solution:
     """Minimise `function` from `start`; `precondition` builds a preconditioner at the point that it is given.
@@ -89,17 +91,19 @@ def minimize(
 
     With `polish`, what has converged goes on to the last digits by Newton steps, which need no differences of f.
 
+    `watch` sees theta and f so far after each iteration, and stops the search by True.
+
     `report` is told the number of iterations, f and the estimated gap before each stage and at the end.
     """
     point = _Point(start, *function(start))
     loss_curve = [point.value]
     target = _STAGE_TOL * tol  # the estimate with which a stage claims to have converged
-    n_stages, caution, stuck = 0, 0.0, False
+    n_stages, caution, stuck, stopped = 0, 0.0, False, False
     at_hand = first
     while True:
         preconditioner = at_hand or precondition(point.theta, caution)
         estimate, n_left = _estimate(preconditioner, point), max_iter - (len(loss_curve) - 1)
-        ends = stuck or n_left <= 0 or not np.isfinite(estimate)
+        ends = stuck or stopped or n_left <= 0 or not np.isfinite(estimate)
         if ends or estimate <= tol:
             gap = _gap(function, point, preconditioner, enough=np.inf if ends else 3 * tol)
             if ends or gap <= tol:
@@ -108,7 +112,7 @@ def minimize(
         if report is not None:
             report(len(loss_curve) - 1, point.value, estimate)
         before, length = point, min(preconditioner.stage_length(n_stages), n_left)
-        point, n_quarters = _stage(function, point, preconditioner, loss_curve, target, length)
+        point, n_quarters, stopped = _stage(function, point, preconditioner, loss_curve, target, length, watch)
         at_hand = preconditioner if first and _estimate(preconditioner, point) <= target else None
         n_stages += 1
         fails = not point.value < before.value
@@ -123,7 +127,7 @@ def minimize(
         loss_curve.append(point.value)
     if report is not None:
         report(len(loss_curve) - 1, point.value, gap)
-    return Solution(point.theta, point.value, gap, gap <= tol, loss_curve, preconditioner)
+    return Solution(point.theta, point.value, gap, gap <= tol, loss_curve, preconditioner, stopped)
 
 
 @dataclass(frozen=True)
@@ -179,17 +183,19 @@ def _stage(
     loss_curve: list[float],
     target: float,
     max_iter: int,
-) -> tuple[_Point, int]:
-    """The last point that L-BFGS accepted, or `start`, and how often its first step had to be quartered."""
+    watch: Callable[[Float64Array, list[float]], bool] | None,
+) -> tuple[_Point, int, bool]:
+    """The last point that L-BFGS accepted, or `start`; how often its first step was quartered; if it was stopped."""
     # L-BFGS-B makes its first step one of unit length. In units of the gradient's length that is the Newton step, which
     # outliers make too long, up to a thousand times; the line search of L-BFGS-B would spend all of its trials on it.
     unit = float(np.linalg.norm(preconditioner.backward(start.gradient)))
     for n_quarters in range(_MOST_QUARTERS):
         try:
-            return _l_bfgs(function, start, preconditioner, unit, loss_curve, target, max_iter), n_quarters
+            end, stopped = _l_bfgs(function, start, preconditioner, unit, loss_curve, target, max_iter, watch)
+            return end, n_quarters, stopped
         except _TooLong:
             unit /= 4
-    return start, _MOST_QUARTERS
+    return start, _MOST_QUARTERS, False
 
 
 def _l_bfgs(
@@ -200,8 +206,10 @@ def _l_bfgs(
     loss_curve: list[float],
     target: float,
     max_iter: int,
-) -> _Point:
+    watch: Callable[[Float64Array, list[float]], bool] | None,
+) -> tuple[_Point, bool]:
     """L-BFGS-B in v, in units of `unit`."""
+    stopped = False
     evaluated = accepted = start
     gradient_in_v = preconditioner.backward(start.gradient)
     memory = _MEMORY if start.theta.size <= _LARGE else _MEMORY_IF_LARGE
@@ -218,10 +226,11 @@ def _l_bfgs(
         return evaluated.value, unit * gradient_in_v
 
     def after_iteration(v: Float64Array) -> None:
-        nonlocal accepted
+        nonlocal accepted, stopped
         accepted = evaluated  # the line search ends on the point that it accepts
         loss_curve.append(accepted.value)
-        if np.dot(gradient_in_v, gradient_in_v) / 2 <= target:
+        stopped = watch is not None and watch(accepted.theta, loss_curve)
+        if stopped or np.dot(gradient_in_v, gradient_in_v) / 2 <= target:
             raise StopIteration
 
     optimize.minimize(
@@ -233,7 +242,7 @@ def _l_bfgs(
         # Stopping is decided above and in `minimize`, not by relative changes of f or by gradients in odd units.
         options={"maxiter": max_iter, "maxfun": 100 * max_iter, "maxcor": memory, "ftol": 0, "gtol": 0},
     )
-    return accepted
+    return accepted, stopped
 
 
 def _estimate(preconditioner: Preconditioner, point: _Point) -> float:
