@@ -104,8 +104,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     >>> model = SoftmaxRegressionCV().fit(X, y)
     >>> model.scores_.shape
     (5, 10)
-    >>> round(model.best_score_, 2)
-    -0.1
+    >>> model.best_score_ > -0.2  # minus the log loss
+    True
     """
 
     _parameter_constraints = {

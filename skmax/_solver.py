@@ -29,7 +29,7 @@ from skmax._preconditioner import Preconditioner
 from skmax._rows import Float64Array
 
 # An old preconditioner underestimates the gap, so that a stage aims for a part of `tol`: cheaper than another stage.
-_STAGE_TOL = 0.1
+_STAGE_TOL = 0.3
 # A first step of a stage that goes uphill is quartered up to so often. If it took so many quarters, the next stage is
 # one of more caution, by the factor; otherwise of less.
 _MOST_QUARTERS, _TOO_MANY_QUARTERS = 15, 4
