@@ -247,7 +247,7 @@ def draw(folder, names, limit, file):
         for solver, make in solvers.items():
             paths[solver] = []
             for n in 2 ** np.arange(13):
-                result = timed(lambda n=n, make=make: make(int(n)), X, y, limit, runs=1)
+                result = timed(lambda n=n, make=make: make(int(n)), X, y, limit, runs=2)
                 if result is None or (len(paths[solver]) > 1 and result[1] == paths[solver][-1][1]):
                     break
                 paths[solver].append(result[:2])

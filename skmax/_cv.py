@@ -198,8 +198,10 @@ class SoftmaxRegressionCV(SoftmaxRegression):
                 delayed(_score_fold)(model, X, y, weight, fold, fitted.weight_decays_, self._scorer(), for_score)
                 for fold in folds
             )
+            # In their order, and each as soon as it is there where somebody is told; joblib before 1.3 knows but lists.
+            how = {"return_as": "generator"} if monitor else {}
             results = []
-            for result in Parallel(n_jobs=self.n_jobs, return_as="generator" if monitor else "list")(jobs):
+            for result in Parallel(n_jobs=self.n_jobs, **how)(jobs):
                 results.append(result)
                 if monitor:
                     monitor.step("fold")

@@ -107,6 +107,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     gradients in fresh coordinates: it is half the squared Newton decrement [3]_, as good an estimate as f is close to a
     parabola there.
 
+    From scikit-learn 1.9 on, `set_callbacks` sets scikit-learn's callbacks: they see each iteration as a task, with a
+    fitted estimator equal to a fit stopped there, and stop the fit by returning True.
+
     Fits and predictions use as many threads as the limits in force allow to the linear algebra (threadpoolctl,
     ``OMP_NUM_THREADS``, joblib's workers). The answer depends on their number in its rounding only. Besides `X`, a fit
     needs memory for a few blocks of rows and, with d parameters, for up to four d x d matrices (d <= 2048), one of
