@@ -8,23 +8,29 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from skmax._cv import SoftmaxRegressionCV
-from skmax._estimator import MatrixLike
+from skmax._estimator import MatrixLike, SoftmaxRegression
 from skmax._rows import Float64Array
 from skmax._scorer import neg_cross_entropy_scorer
+from skmax._softmax import softmax
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# More bars than this cannot be read.
+_MOST_BARS = 30
 
-def _axes(ax: Any, n_axes: int = 1) -> list["Axes"]:
-    """The axes given, or those of a new figure, one below the other."""
+
+def _axes(ax: Any, n_axes: int = 1, *, across: bool = False, **options: Any) -> list["Axes"]:
+    """The axes given, or those of a new figure, one below the other or `across` it."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError("To draw, skmax needs Matplotlib: pip install matplotlib.") from error
     if ax is None:
-        size = plt.rcParams["figure.figsize"]
-        _, ax = plt.subplots(n_axes, sharex=True, figsize=(size[0], size[1] * (n_axes + 1) / 2), layout="constrained")
+        width, height = plt.rcParams["figure.figsize"]
+        options.setdefault("figsize", (width, height if across else height * (n_axes + 1) / 2))
+        shape = (1, n_axes) if across else (n_axes, 1)
+        _, ax = plt.subplots(*shape, sharex=not across, sharey=across, layout="constrained", **options)
     axes = list(np.atleast_1d(ax).ravel())
     if len(axes) != n_axes:
         raise ValueError(f"ax must be {n_axes} axes for what there is to draw; got {len(axes)}.")
@@ -206,3 +212,229 @@ class PathDisplay:
         if self.classes is not None and len(lines) <= 10:
             handles = [Line2D([], [], color=color) for color in colors]
             ax.legend(handles, self.classes, title="class", ncols=1 + (len(lines) > 5))
+
+
+class ConvergenceDisplay:
+    """The estimated distance of the objective from its minimum, over the iterations of a fit.
+
+    Several fits may share one picture: pass the `ax_` of the first to the others.
+
+    Parameters
+    ----------
+    gap_curve : ndarray of shape (n_iter + 1,)
+        The objective at the start and after each iteration, less its estimated minimum.
+    name : str, default=None
+        What the fit is called in the legend.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it is drawn.
+    figure_ : matplotlib Figure
+        The figure of `ax_`.
+    line_ : matplotlib Line2D
+        The distances.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmax import ConvergenceDisplay, SoftmaxRegression
+    >>> X, y = load_iris(return_X_y=True)
+    >>> display = ConvergenceDisplay.from_estimator(SoftmaxRegression().fit(X, y))
+    >>> display = ConvergenceDisplay.from_estimator(SoftmaxRegression(1e-4).fit(X, y), ax=display.ax_, name="1e-4")
+    """
+
+    def __init__(self, *, gap_curve: Float64Array, name: str | None = None) -> None:
+        self.gap_curve = gap_curve
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: SoftmaxRegression, *, name: str | None = None, ax: "Axes | None" = None, **kwargs: Any
+    ) -> "ConvergenceDisplay":
+        """Draw the way of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : SoftmaxRegression
+            Fitted.
+        name : str, default=None
+            What it is called in the legend; None is the name of its class.
+        ax : matplotlib Axes, default=None
+            Where to draw; None is a new figure.
+        **kwargs : dict
+            Passed to :meth:`matplotlib.axes.Axes.plot`.
+
+        Returns
+        -------
+        display : ConvergenceDisplay
+        """
+        check_is_fitted(estimator)
+        minimum = estimator.objective_ - estimator.gap_
+        name = type(estimator).__name__ if name is None else name
+        return cls(gap_curve=estimator.loss_curve_ - minimum, name=name).plot(ax=ax, **kwargs)
+
+    def plot(self, ax: "Axes | None" = None, *, name: str | None = None, **kwargs: Any) -> "ConvergenceDisplay":
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None is a new figure.
+        name : str, default=None
+            In place of the display's own.
+        **kwargs : dict
+            Passed to :meth:`matplotlib.axes.Axes.plot`.
+
+        Returns
+        -------
+        self : ConvergenceDisplay
+        """
+        [self.ax_] = _axes(ax)
+        self.figure_ = self.ax_.figure
+        name = self.name if name is None else name
+        [self.line_] = self.ax_.semilogy(self.gap_curve, **{"label": name, "marker": ".", **kwargs})
+        self.ax_.set(xlabel="iteration", ylabel="estimated objective - minimum")
+        if name is not None:
+            self.ax_.legend()
+        return self
+
+
+class SoftmaxDisplay:
+    """The logits of one sample beside their softmax, class by class.
+
+    Parameters
+    ----------
+    raw_prediction : ndarray of shape (n_classes,)
+        The logits.
+    classes : sequence of length n_classes, default=None
+        Names of the classes; None numbers them.
+
+    Attributes
+    ----------
+    ax_ : ndarray of two matplotlib Axes
+        Of the logits and of the probabilities.
+    figure_ : matplotlib Figure
+        The figure of `ax_`.
+    bars_ : tuple of two matplotlib BarContainer
+        The logits and the probabilities.
+
+    Notes
+    -----
+    More than 30 classes do not fit: the 30 most probable are drawn then, the most probable first.
+
+    Examples
+    --------
+    >>> from skmax import SoftmaxDisplay
+    >>> display = SoftmaxDisplay.from_predictions([2.0, 3.0, 4.0], classes=["cat", "dog", "horse"])
+    >>> [round(float(bar.get_width()), 2) for bar in display.bars_[1]]
+    [0.09, 0.24, 0.67]
+    """
+
+    def __init__(self, *, raw_prediction: Float64Array, classes: Sequence[Any] | None = None) -> None:
+        self.raw_prediction = raw_prediction
+        self.classes = classes
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: MatrixLike, *, ax: Any = None) -> "SoftmaxDisplay":
+        """Draw the prediction of a fitted classifier for one sample.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Fitted, with `decision_function`; a pipeline too.
+        X : {array-like, sparse matrix} of shape (1, n_features)
+            The sample.
+        ax : sequence of two matplotlib Axes, default=None
+            Where to draw; None is a new figure.
+
+        Returns
+        -------
+        display : SoftmaxDisplay
+
+        Raises
+        ------
+        ValueError
+            If `X` is not a single sample.
+        """
+        check_is_fitted(estimator)
+        logits = np.asarray(estimator.decision_function(X))
+        if len(logits) != 1:
+            raise ValueError(f"X must be a single sample, of shape (1, n_features); got {len(logits)} samples.")
+        # Of two classes the first one's logit is 0.
+        logits = logits[0] if logits.ndim == 2 else np.array([0.0, logits[0]])
+        return cls(raw_prediction=logits, classes=estimator.classes_.tolist()).plot(ax=ax)
+
+    @classmethod
+    def from_predictions(
+        cls, raw_prediction: ArrayLike, *, classes: Sequence[Any] | None = None, ax: Any = None
+    ) -> "SoftmaxDisplay":
+        """Draw logits.
+
+        Parameters
+        ----------
+        raw_prediction : array-like of shape (n_classes,)
+            The logits.
+        classes : sequence of length n_classes, default=None
+            Names of the classes; None numbers them.
+        ax : sequence of two matplotlib Axes, default=None
+            Where to draw; None is a new figure.
+
+        Returns
+        -------
+        display : SoftmaxDisplay
+
+        Raises
+        ------
+        ValueError
+            If there are not as many `classes` as logits, or the logits are not one-dimensional.
+        """
+        logits = np.asarray(raw_prediction, dtype=np.float64)
+        if logits.ndim != 1 or (classes is not None and len(classes) != len(logits)):
+            raise ValueError(
+                "raw_prediction must be one-dimensional, with a logit for each of the classes; got shape "
+                f"{logits.shape}" + ("." if classes is None else f" for {len(classes)} classes.")
+            )
+        return cls(raw_prediction=logits, classes=classes).plot(ax=ax)
+
+    def plot(self, ax: Any = None) -> "SoftmaxDisplay":
+        """Draw.
+
+        Parameters
+        ----------
+        ax : sequence of two matplotlib Axes, default=None
+            Where to draw; None is a new figure.
+
+        Returns
+        -------
+        self : SoftmaxDisplay
+        """
+        logits, probability = self.raw_prediction, softmax(self.raw_prediction)
+        names = [str(name) for name in (range(len(logits)) if self.classes is None else self.classes)]
+        shown = np.arange(len(logits))
+        if len(logits) > _MOST_BARS:
+            shown = np.argsort(-probability, kind="stable")[:_MOST_BARS]
+        height = 1.2 + 0.28 * max(len(shown), 6)
+        self.ax_ = np.array(_axes(ax, 2, across=True, figsize=(7.5, height)))
+        self.figure_ = self.ax_[0].figure
+        place = np.arange(len(shown))
+        # A class without weight in the data has a logit of minus infinity, and no bar.
+        finite = np.where(np.isfinite(logits), logits, 0)
+        self.bars_ = tuple(
+            each.barh(place, values[shown], color=color)
+            for each, values, color in zip(self.ax_, (finite, probability), ("C0", "C1"), strict=True)
+        )
+        left, right = self.ax_
+        left.axvline(0, color="0.3", linewidth=0.8)
+        left.set_yticks(place, [names[k] for k in shown])
+        left.invert_yaxis()
+        if not right.get_shared_y_axes().joined(left, right):
+            right.set_yticks(place, [])
+            right.invert_yaxis()
+        left.set(
+            xlabel="logit", ylabel="class" if len(shown) == len(logits) else f"{len(shown)} of {len(logits)} classes"
+        )
+        right.set(xlabel="probability", xlim=(0, 1.12))
+        for k, p in zip(place, probability[shown], strict=True):
+            right.text(p + 0.015, k, f"{p:.2f}" if p >= 0.005 else "0.00", va="center", fontsize="small")
+        return self

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from skmax import PathDisplay, SoftmaxRegression, SoftmaxRegressionCV
+from skmax import ConvergenceDisplay, PathDisplay, SoftmaxDisplay, SoftmaxRegression, SoftmaxRegressionCV, softmax
 
 matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -64,6 +64,57 @@ def test_other_scores_and_a_decay_of_zero():
     np.testing.assert_allclose(display.line_.get_ydata(), model.scores_.mean(axis=0))
     assert display.ax_.get_xscale() == "symlog"
     assert display.ax_.get_ylabel() == "accuracy, rows left out"
+
+
+def test_the_way_of_a_fit():
+    model = SoftmaxRegression().fit(*IRIS)
+    display = ConvergenceDisplay.from_estimator(model)
+    np.testing.assert_allclose(
+        display.line_.get_ydata(), model.loss_curve_ - model.objective_ + model.gap_, rtol=1e-6, atol=1e-15
+    )
+    assert display.ax_.get_yscale() == "log"
+    other = ConvergenceDisplay.from_estimator(
+        SoftmaxRegression(1e-4).fit(*IRIS), ax=display.ax_, name="weak", color="k"
+    )
+    assert other.ax_ is display.ax_
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == ["SoftmaxRegression", "weak"]
+    assert other.line_.get_color() == "k"
+    assert ConvergenceDisplay(gap_curve=np.array([1.0, 0.1])).plot().ax_.get_legend() is None
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 30, 80])
+def test_logits_beside_probabilities(n_classes):
+    logits = np.random.default_rng(0).normal(size=n_classes) * 3
+    names = [f"class {k}" for k in range(n_classes)]
+    display = SoftmaxDisplay.from_predictions(logits, classes=names)
+    shown = np.arange(n_classes) if n_classes <= 30 else np.argsort(-logits)[:30]
+    for bars, values in zip(display.bars_, (logits, softmax(logits)), strict=True):
+        np.testing.assert_allclose([bar.get_width() for bar in bars], values[shown])
+    left, right = display.ax_
+    assert [label.get_text() for label in left.get_yticklabels()] == [names[k] for k in shown]
+    assert left.get_ylim()[0] > left.get_ylim()[1]  # the first class on top
+    assert right.get_ylim() == left.get_ylim()
+    assert ("of 80 classes" in left.get_ylabel()) == (n_classes == 80)
+
+
+def test_logits_of_an_estimator():
+    X, y = IRIS
+    display = SoftmaxDisplay.from_estimator(SoftmaxRegression().fit(X, y), X[:1])
+    assert len(display.bars_[0]) == 3
+    two = SoftmaxRegression().fit(X[:100], y[:100])
+    _, axes = plt.subplots(1, 2)
+    display = SoftmaxDisplay.from_estimator(two, X[:1], ax=axes)
+    assert display.ax_.tolist() == axes.tolist()
+    assert display.bars_[0][0].get_width() == 0
+    assert display.bars_[1][0].get_width() == pytest.approx(two.predict_proba(X[:1])[0, 0])
+    absent = SoftmaxRegression(classes=[0, 1, 2, 3]).fit(X, y)
+    assert SoftmaxDisplay.from_estimator(absent, X[:1]).bars_[1][3].get_width() == 0
+    with pytest.raises(ValueError, match=r"X must be a single sample, of shape \(1, n_features\); got 2 samples"):
+        SoftmaxDisplay.from_estimator(two, X[:2])
+    with pytest.raises(ValueError, match=r"got shape \(2,\) for 3 classes"):
+        SoftmaxDisplay.from_predictions([1.0, 2.0], classes=["a", "b", "c"])
+    with pytest.raises(ValueError, match="ax must be 2 axes"):
+        SoftmaxDisplay.from_predictions([1.0, 2.0], ax=axes[0])
 
 
 def test_errors(monkeypatch):
