@@ -1,5 +1,32 @@
 """SoftmaxRegressionCV against a search over the plain model and LogisticRegressionCV; approximate leave-one-out.
 
+Results: 2 cores of an AMD EPYC with AVX-512, NumPy 2.4, scikit-learn 1.9.1; seconds and log loss.
+
+                   SoftmaxRegressionCV    GridSearchCV   LogisticRegressionCV
+    vowel                0.12  1.59506   0.33  1.59507          0.42  1.59518
+    satimage             0.51  0.48206   1.17  0.48202          2.21  0.53179
+    letter               1.62  0.84918   3.41  0.84919         22.96  0.86729
+    covtype20k           2.23  0.84280   4.95  0.84282         16.40  1.11658
+    digits               0.52  0.23041   0.92  0.23053          1.19  0.22801
+    geometric mean of the ratios          2.2                    5.1
+
+LogisticRegressionCV's lbfgs stops short of the minimum, which on digits is 1 % better on the rows left out, and
+elsewhere worse by up to a third.
+
+    log loss        approximate      true    error   time / that of 5 folds
+    glass               0.96885   0.97815   -0.95 %   0.28
+    glmnet example      0.71785   0.71823   -0.05 %   0.38
+    vowel               0.85186   0.85755   -0.66 %   0.58
+    wine                0.10032   0.10020   +0.12 %   0.25
+    yeast               1.07825   1.08251   -0.39 %   0.65
+    vehicle             0.39928   0.40392   -1.15 %   0.41
+    iris                0.06682   0.06802   -1.77 %   0.26
+    breast_cancer       0.09489   0.09675   -1.92 %   0.28
+    ecoli               0.43062   0.45242   -4.82 %   0.33
+
+One Newton step is too short where a row left out leaves its class with a single row (ecoli has classes of two), or
+where some rows decide alone on nearly separable data: the approximation is optimistic there.
+
 Usage: python -m benchmarks.cross_validation [--data FOLDER] [NAME ...]
 
 All three have the same 10 weight decays, those that SoftmaxRegressionCV takes from the data, the same 5 stratified

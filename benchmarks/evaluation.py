@@ -1,5 +1,14 @@
 """One evaluation of loss and gradient against its two bare matrix products, and against scikit-learn's.
 
+Results: 2 cores of an AMD EPYC with AVX-512, NumPy 2.4, scikit-learn 1.9.1; times in ms.
+
+             n x p x K   skmax  products  ratio   whole  scikit-learn
+       20000 x 16 x 26     1.9       0.9   2.02     1.5           7.9
+       100000 x 54 x 7     7.1       6.2   1.15    15.6          17.2
+      60000 x 784 x 10    54.4      53.0   1.03    64.5          67.9
+     20000 x 100 x 100     9.8       7.7   1.28    10.6          24.7
+     5000 x 300 x 1000    60.1      51.3   1.17    53.1          86.4
+
 Usage: python -m benchmarks.evaluation
 
 The products are those of NumPy over the same blocks of rows and threads; `whole` are the same two over all rows at
