@@ -32,7 +32,6 @@ from skmax._softmax import FloatArray
 # many in its factors. The full one, which needs more arrays while it is built, holds half of that.
 _FULL_EVALUATIONS, _BLOCK_EVALUATIONS, _KRONECKER_EVALUATIONS = 20, 40, 30
 _LIMIT = 2**23
-
 # A sample has so many rows for each row of the matrix that it is for, and at least so many.
 _SAMPLE = (4, 2000)
 # A parameter that no row is uncertain about has no curvature; it must not get infinite steps. One of a column of unit
@@ -448,10 +447,10 @@ def whole_hessian_fits(objective: Objective) -> bool:
 
 
 def preconditioner(objective: Objective, columns: Columns, theta: Float64Array, caution: float = 0.0) -> Preconditioner:
-    """The Hessian at `theta`: a Kronecker product where it is one and cheap, full where affordable, else its diagonal.
+    """The Hessian at `theta`: a Kronecker product where it is one, or full, by classes, or its diagonal, as it pays.
 
-    The costs are counts of multiplications, not times, so that a fit can be repeated. `caution` is
-    a curvature to add to that of each parameter, of columns scaled to unit spread.
+    The costs are counts of multiplications, not times, so that a fit can be repeated. `caution` is a curvature to add
+    to that of each parameter, of columns scaled to unit spread.
     """
     n_samples, n_columns, n_logits = objective.rows.n_samples, objective.n_columns, objective.n_logits
     size = n_columns * n_logits
@@ -461,7 +460,8 @@ def preconditioner(objective: Objective, columns: Columns, theta: Float64Array, 
     full = _rows_for(size, n_samples) * size**2 / 2 + size**3 / 3
     block = n_logits * (_rows_for(n_columns, n_samples) * n_columns**2 + n_columns**3 / 3)
     blocks_fit = n_logits * n_columns**2 <= _LIMIT
-    if blocks_fit and kronecker <= _KRONECKER_EVALUATIONS * evaluation and not objective.split(theta)[0].any():
+    same = caution == 0 and not objective.split(theta)[0].any()  # probabilities of all rows
+    if same and blocks_fit and kronecker <= _KRONECKER_EVALUATIONS * evaluation:
         return KroneckerPreconditioner(objective, columns, theta)
     if whole_hessian_fits(objective) and full <= _FULL_EVALUATIONS * evaluation:
         return FullPreconditioner(objective, columns, theta, caution)

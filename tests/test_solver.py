@@ -74,7 +74,7 @@ def test_the_gap_is_the_true_one_whatever_the_preconditioner():
     point = _solver._Point(theta, *Quadratic()(theta))
     change = Scaled(np.sqrt([1.0, 1e4 / 3, 1e8 / 5]))
     assert _solver._estimate(change, point) == pytest.approx(3 * point.value)
-    assert _solver._gap(Quadratic(), point, change, enough=np.inf) == pytest.approx(point.value)
+    assert _solver._gap(Quadratic(), point, change) == pytest.approx(point.value)
 
 
 def test_a_preconditioner_that_claims_too_much_is_not_believed():
@@ -172,7 +172,7 @@ def test_the_gap_waits_for_conjugate_gradients_to_settle():
     """Without a preconditioner the first steps add little each, and hundreds are needed."""
     theta = 1e-3 / np.sqrt(Spread.curvature)
     point = _solver._Point(theta, *Spread()(theta))
-    gap = _solver._gap(Spread(), point, Scaled(np.ones(200)), enough=np.inf)
+    gap = _solver._gap(Spread(), point, Scaled(np.ones(200)))
     assert 0.7 * point.value < gap <= point.value * (1 + 1e-9)
 
 
@@ -187,7 +187,7 @@ def test_the_gap_is_not_hidden_by_directions_of_far_too_little_curvature():
             return direction
 
     change = Scaled(np.append(1e-6 / far, 1.0))
-    assert _solver._gap(Round(), point, change, enough=np.inf) == pytest.approx(point.value, rel=1e-6)
+    assert _solver._gap(Round(), point, change) == pytest.approx(point.value, rel=1e-6)
 
 
 def test_a_preconditioner_from_nearby_saves_building_one():
