@@ -176,6 +176,22 @@ def test_the_gap_waits_for_conjugate_gradients_to_settle():
     assert 0.7 * point.value < gap <= point.value * (1 + 1e-9)
 
 
+def test_a_fit_that_is_given_up_does_not_spend_hundreds_of_products_on_its_gap():
+    class Counted(Spread):
+        products = 0
+
+        def hessian_product(self, theta, direction):
+            self.products += 1
+            return super().hessian_product(theta, direction)
+
+    function = Counted()
+    start = 1 / np.sqrt(Spread.curvature)
+    solution = minimize(function, start, lambda theta, caution: Scaled(np.ones(200)), tol=1e-12, max_iter=3)
+    assert not solution.converged
+    assert solution.gap > 1e-3
+    assert function.products <= 30
+
+
 def test_the_gap_is_not_hidden_by_directions_of_far_too_little_curvature():
     """A preconditioner that takes six directions for flat spends its first steps there, where little is."""
     far = np.sqrt([1, 1.5, 2, 3, 4, 5])
