@@ -5,7 +5,11 @@ from typing import Any
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
+
+    # The `stacklevel` with which a warning names the line that called a method under `with_callbacks`.
+    CALLER = 3
 except ImportError:  # scikit-learn before 1.9 has no callbacks
+    CALLER = 2
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Nothing to support."""
@@ -15,7 +19,7 @@ except ImportError:  # scikit-learn before 1.9 has no callbacks
         return method
 
 
-__all__ = ["CallbackSupportMixin", "Monitor", "with_callbacks"]
+__all__ = ["CALLER", "CallbackSupportMixin", "Monitor", "with_callbacks"]
 
 
 class Monitor:

@@ -18,7 +18,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
-from skmax._callbacks import Monitor, with_callbacks
+from skmax._callbacks import CALLER, Monitor, with_callbacks
 from skmax._columns import Columns
 from skmax._estimator import MatrixLike, SoftmaxRegression
 from skmax._leave_one_out import leave_one_out_losses
@@ -191,7 +191,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             monitor = Monitor.of(self, X, y, weight, 2)
             scores, gaps = self._score_without_each_row(model, X, target, fitted.weight_decays_)
         else:
-            splitter = check_cv(self.cv, y, classifier=y.ndim == 1)
+            splitter = check_cv(self.cv, y, classifier=y.ndim == 1 or y.shape[1] == 1)
             folds = list(splitter.split(X, y, **for_split))
             monitor = Monitor.of(self, X, y, weight, len(folds) + 1)
             jobs = (
@@ -224,7 +224,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
                 "the weakest weight_decays."
             )
         if message is not None:
-            warnings.warn(message, ConvergenceWarning, stacklevel=2)
+            warnings.warn(message, ConvergenceWarning, stacklevel=CALLER)
         return self
 
     def _model(self, target: Target) -> SoftmaxRegression:

@@ -19,7 +19,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from skmax._callbacks import CallbackSupportMixin, Monitor, with_callbacks
+from skmax._callbacks import CALLER, CallbackSupportMixin, Monitor, with_callbacks
 from skmax._columns import Columns, Coordinates, work_coordinates
 from skmax._objective import Objective
 from skmax._preconditioner import preconditioner
@@ -216,7 +216,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             monitor.end(fitted._fitted_attributes())
         message = self._not_converged()
         if message is not None:
-            warnings.warn(message, ConvergenceWarning, stacklevel=2)
+            warnings.warn(message, ConvergenceWarning, stacklevel=CALLER)
         return self
 
     def _validate(

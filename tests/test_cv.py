@@ -121,6 +121,13 @@ def test_the_standard_error_is_that_of_a_mean_of_few_folds():
     assert SoftmaxRegressionCV([0.1, 1.0], **options | {"refit": "best"}).fit(X, y).weight_decay_ == 0.1
 
 
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+def test_a_column_of_labels_is_stratified():
+    X, y = IRIS
+    column = SoftmaxRegressionCV(DECAYS, cv=3).fit(X, y[:, None])
+    np.testing.assert_array_equal(column.scores_, SoftmaxRegressionCV(DECAYS, cv=3).fit(X, y).scores_)
+
+
 def test_weight_decays_in_any_order():
     one, other = (SoftmaxRegressionCV(decays, cv=3).fit(*IRIS) for decays in (DECAYS, [0.01, 1.0, 0.001, 0.1]))
     np.testing.assert_array_equal(one.scores_, other.scores_)
@@ -311,6 +318,7 @@ def test_fits_that_do_not_converge_are_counted_once():
         SoftmaxRegressionCV([1e6, 1e-6], cv=3, max_iter=7, scoring=constant).fit(*WINE)
     assert len(caught) == 1
     assert "3 of 6 fits on folds ended further than tol=1e-06" in str(caught[0].message)
+    assert caught[0].filename == __file__
     with pytest.warns(ConvergenceWarning, match="after 7 iterations"):
         SoftmaxRegressionCV([1e-6], cv=3, max_iter=7).fit(*WINE)
     with warnings.catch_warnings():

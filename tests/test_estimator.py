@@ -751,3 +751,9 @@ def test_large_problem_uses_the_diagonal_and_converges():
     exact = SoftmaxRegression(0.01, tol=1e-11).fit(X, y)
     assert model.converged_
     assert model.objective_ - exact.objective_ < 1e-5
+
+
+def test_warnings_name_the_line_that_called_fit():
+    with pytest.warns(ConvergenceWarning) as caught:
+        SoftmaxRegression(max_iter=1).fit(*load_iris(return_X_y=True))
+    assert caught[0].filename == __file__
