@@ -13,6 +13,7 @@ of 63 to 58000 rows, 6 to 6830 columns and 3 to 99 classes (all of the folder bu
     nsl_kdd20 3.7 s (scikit-learn: none in 20 s), converged
     omniglot_small1 21 s, mnist 35 to 43 s, kddcup99_10pct 68 s: converged, within tol
     fashion_mnist30k: not converged after 1000 iterations and 73 s, a gap of 3e-3 at least
+    (these, but nsl_kdd20, one run each and of skmax alone, some commits earlier; so is newsgroups20 below)
 
     text as TF-IDF, limit 20 s: ratio to lbfgs at tol=1e-6, which ends as close; to the fastest as close
     banking77 444 ms (3.2; 1.3), clinc150 1489 (1.9; 1.9), newsgroups20 4096 (3.5; 0.7)

@@ -287,19 +287,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 yield objective, columns, coordinates, solution
 
     def _path(
-        self,
-        X: Design,
-        target: Target,
-        weight_decays: Sequence[WeightDecay],
-        *,
-        polish: bool = False,
-        monitor: Monitor | None = None,
+        self, X: Design, target: Target, weight_decays: Sequence[WeightDecay], **options: Any
     ) -> "list[SoftmaxRegression]":
-        """A fitted copy for each of `weight_decays`."""
+        """A fitted copy for each of `weight_decays`, with the options of `_solutions`."""
         path = []
-        for weight_decay, (objective, _, coordinates, solution) in zip(
-            weight_decays, self._solutions(X, target, weight_decays, polish=polish, monitor=monitor), strict=True
-        ):
+        solutions = self._solutions(X, target, weight_decays, **options)
+        for weight_decay, (objective, _, coordinates, solution) in zip(weight_decays, solutions, strict=True):
             fitted = copy.copy(self)
             fitted.weight_decay = weight_decay
             fitted._store(solution, objective, target, coordinates)
