@@ -84,7 +84,7 @@ class Rows:
         """
         of = of or self.n_samples
         n_ranges = self._workers.n_threads if of * cost >= _THREADING_PAYS else 1
-        edges = np.linspace(0, of, n_ranges + 1).astype(int).tolist()
+        edges = [of * i // n_ranges for i in range(n_ranges + 1)]
         parts = self._workers.map(function, [slice(*edge) for edge in itertools.pairwise(edges)])
         total = parts[0]
         for part in parts[1:]:
