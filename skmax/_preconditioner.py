@@ -37,6 +37,9 @@ _LIMIT = 2**23
 _FEW_PAIRS = 10
 # A sample has so many rows for each row of the matrix that it is for, and at least so many.
 _SAMPLE = (4, 2000)
+# Rows for each logit that are taken whole beside a diagonal, half as many at least where memory is short, and the
+# least curvature along a direction, in terms of the diagonal, for which that is done.
+_LOW_RANK, _LEAST_RANK = 64, 2.0
 # A parameter that no row is uncertain about has no curvature; it must not get infinite steps. One of a column of unit
 # spread has at most 1/4, and the weight decay.
 _LEAST_CURVATURE = 1e-12
@@ -111,6 +114,7 @@ class Preconditioner:
         n_rows: int,
         *,
         together: bool,
+        by_chance: bool = True,
     ) -> list[tuple[NDArray[np.intp], Float64Array, Float64Array]]:
         """(index, curvature, factor) of `n_rows` rows, for each logit or for all `together`.
 
@@ -119,8 +123,11 @@ class Preconditioner:
         sample misses rare classes and outliers. The rows of largest leverage / u are taken, with a u of each row that
         is uniform over (0, 1]; with tau the largest that is left out, a row of leverage l stands for max(1, tau / l)
         rows (N. Duffield, C. Lund and M. Thorup, 2007, Priority sampling for estimation of arbitrary subset sums).
+        If not `by_chance`, u is 1: those of largest leverage, which then stand for themselves alone.
         """
-        luck = 1 - np.random.default_rng(0).uniform(size=objective.rows.n_samples)
+        luck = np.ones(objective.rows.n_samples)
+        if by_chance:
+            luck -= np.random.default_rng(0).uniform(size=len(luck))
         n_groups = 1 if together else objective.n_logits
 
         def largest(candidates: list[Float64Array]) -> list[Float64Array]:
@@ -210,6 +217,55 @@ class DiagonalPreconditioner(Preconditioner):
 
     def _to_v(self, gradient: Float64Array) -> Float64Array:
         return self._inverse_root * gradient
+
+
+class LowRankPreconditioner(Preconditioner):
+    """The diagonal, and for each logit the whole part of the few rows that have most of the curvature.
+
+    Where most rows are sure of their class, that is nearly all: as much as a block would know, for a small part of its
+    price. With U the rows sqrt(s_i p_i (1 - p_i) / S) x~_i of a logit, D the diagonal less theirs, U D^-1/2 = R^T Q its
+    thin singular value decomposition with the values r on R's diagonal, so that Q has orthonormal rows,
+
+        D^-1/2 (D + U^T U) D^-1/2 = I + Q^T r^2 Q    has the inverse root    I + Q^T ((1 + r^2)^-1/2 - 1) Q.
+    """
+
+    def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, caution: float = 0.0) -> None:
+        super().__init__(objective, columns, caution)
+        rank = _low_rank(objective)
+        diagonal = DiagonalPreconditioner(objective, columns, theta, caution)
+        samples = self._sample(objective, theta, diagonal.diagonal, rank, together=False, by_chance=False)
+
+        def parts(classes: slice) -> list[Float64Array]:
+            return [
+                self.tilde(objective.rows.at(index)) * np.sqrt(curvature / objective.rows.weight_sum)[:, None]
+                for index, curvature, _ in samples[classes]
+            ]
+
+        self._parts = objective.rows.sum(parts, cost=rank * objective.n_columns, of=self._n_logits)
+        own = np.array([np.square(part).sum(axis=0) for part in self._parts])
+        self._rest = np.maximum(diagonal.curvature - own, 0)
+        self._factorise(objective)
+
+    def _factorise(self, objective: Objective) -> None:
+        penalty = self._penalty(objective)
+
+        def turns(classes: slice) -> list[tuple[Float64Array, Float64Array, Float64Array]]:
+            return [
+                _inverse_root(part, np.maximum(rest + penalty, _LEAST_CURVATURE))
+                for part, rest in zip(self._parts[classes], self._rest[classes], strict=True)
+            ]
+
+        cost = 2 * objective.n_columns * _low_rank(objective) ** 2
+        self._turns = objective.rows.sum(turns, cost=cost, of=self._n_logits)
+
+    def _from_v(self, v: Float64Array) -> Float64Array:
+        parts = zip(v.reshape(self._n_logits, -1), self._turns, strict=True)
+        return np.concatenate([root * (part + (basis @ part * less) @ basis) for part, (root, less, basis) in parts])
+
+    def _to_v(self, gradient: Float64Array) -> Float64Array:
+        parts = zip(gradient.reshape(self._n_logits, -1), self._turns, strict=True)
+        scaled = ((root * part, less, basis) for part, (root, less, basis) in parts)
+        return np.concatenate([part + (basis @ part * less) @ basis for part, less, basis in scaled])
 
 
 class FullPreconditioner(Preconditioner):
@@ -424,6 +480,20 @@ def _complete(hessian: Float64Array, diagonal: Float64Array) -> None:
     hessian[np.diag_indices(len(hessian))] += np.where(missing > diagonal / 2, missing, 0)
 
 
+def _low_rank(objective: Objective) -> int:
+    return min(_LOW_RANK, objective.rows.n_samples, _LIMIT // (objective.n_columns * objective.n_logits))
+
+
+def _inverse_root(part: Float64Array, rest: Float64Array) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """(D^-1/2, (1 + r^2)^-1/2 - 1, Q) of `LowRankPreconditioner`, with U = `part` and D = diag(`rest`)."""
+    root = 1 / np.sqrt(rest)
+    scaled = part * root
+    square, left = linalg.eigh(scaled @ scaled.T, driver="evd", check_finite=False)
+    kept = square > _LEAST_RANK
+    square, left = square[kept], left[:, kept]
+    return root, 1 / np.sqrt(1 + square) - 1, (left / np.sqrt(square)).T @ scaled
+
+
 def _growing(n_stages: int) -> int:
     """For a preconditioner that leaves a part of the Hessian to L-BFGS, which learns it anew in each stage."""
     return 15 * 2**n_stages
@@ -458,11 +528,14 @@ def whole_hessian_fits(objective: Objective) -> bool:
     return 2 * (objective.n_columns * objective.n_logits) ** 2 <= _LIMIT
 
 
-def preconditioner(objective: Objective, columns: Columns, theta: Float64Array, caution: float = 0.0) -> Preconditioner:
+def preconditioner(
+    objective: Objective, columns: Columns, theta: Float64Array, caution: float = 0.0, n_iter: int = 0
+) -> Preconditioner:
     """The Hessian at `theta`: a Kronecker product where it is one, or full, by classes, or its diagonal, as it pays.
 
     The costs are counts of multiplications, not times, so that a fit can be repeated. `caution` is a curvature to add
-    to that of each parameter, of columns scaled to unit spread.
+    to that of each parameter, of columns scaled to unit spread. After `n_iter` iterations, an objective is known to be
+    so hard that a preconditioner may cost a part of them.
     """
     n_samples, n_columns, n_logits = objective.rows.n_samples, objective.n_columns, objective.n_logits
     size = n_columns * n_logits
@@ -480,4 +553,8 @@ def preconditioner(objective: Objective, columns: Columns, theta: Float64Array, 
         return FullPreconditioner(objective, columns, theta, caution)
     if blocks_fit and block <= _BLOCK_EVALUATIONS * evaluation:
         return BlockPreconditioner(objective, columns, theta, caution)
+    rank = _low_rank(objective)
+    low_rank = n_logits * (3 * rank**2 * n_columns + 10 * rank**3)
+    if not objective.rows.is_sparse and rank >= _LOW_RANK / 2 and low_rank <= n_iter / 2 * evaluation:
+        return LowRankPreconditioner(objective, columns, theta, caution)
     return DiagonalPreconditioner(objective, columns, theta, caution)

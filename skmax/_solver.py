@@ -72,7 +72,7 @@ class Solution:
 def minimize(
     function: Function,
     start: Float64Array,
-    precondition: Callable[[Float64Array, float], Preconditioner],
+    precondition: Callable[[Float64Array, float, int], Preconditioner],
     *,
     tol: float,
     max_iter: int,
@@ -101,7 +101,7 @@ def minimize(
     n_stages, caution, stuck, stopped = 0, 0.0, False, False
     at_hand = first
     while True:
-        preconditioner = at_hand or precondition(point.theta, caution)
+        preconditioner = at_hand or precondition(point.theta, caution, len(loss_curve) - 1)
         estimate, n_left = _estimate(preconditioner, point), max_iter - (len(loss_curve) - 1)
         ends = stuck or stopped or n_left <= 0 or not np.isfinite(estimate)
         if ends or estimate <= tol:

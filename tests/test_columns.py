@@ -78,7 +78,7 @@ def test_a_wide_fit_is_the_same_in_the_coordinates_of_its_rows(monkeypatch, opti
 def test_rows_are_the_coordinates_only_where_they_are_few():
     X = np.random.default_rng(5).normal(size=(300, 400))
     assert work_coordinates(Rows(X), centred=True, n_logits=1)[0].basis is None
-    assert work_coordinates(Rows(X), centred=True, n_logits=3)[0].basis.shape == (400, 300)
+    assert work_coordinates(Rows(X), centred=True, n_logits=3)[0].basis.reflections.shape == (400, 300)
     assert work_coordinates(Rows(X[:, :200]), centred=True, n_logits=3)[0].basis is None
     assert work_coordinates(Rows(sparse.csr_array(X)), centred=True, n_logits=3)[0].basis is None
 
