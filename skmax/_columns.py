@@ -21,7 +21,7 @@ from skmax._softmax import FloatArray
 # Spreads that a column's mean may lie from zero before products lose digits to it, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
 
-# The factorisation that turns the columns takes 2 n_features n_samples^2 operations, as many as n_samples / (2 n_logits)
+# The factorisation that turns the columns takes 2 n_features n_samples^2 operations, as many as n_samples / n_logits / 2
 # evaluations of the objective. It saves most of a hundred and more of them, and more still for a full Hessian.
 _ROTATION_PAYS = 200
 

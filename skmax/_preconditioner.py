@@ -32,7 +32,7 @@ from skmax._softmax import FloatArray
 # many in its factors. The full one, which needs more arrays while it is built, holds half of that.
 _FULL_EVALUATIONS, _BLOCK_EVALUATIONS, _KRONECKER_EVALUATIONS = 20, 40, 30
 _LIMIT = 2**23
-# The matrix products of so few pairs of classes are taken one by one: 2 to 7 times as fast for one pair, and as fast for
+# The matrix products of so few pairs of classes are taken one by one: 2 to 7 times as fast for one pair, as fast for
 # ten. Those of more are taken for all pairs at once, column by column.
 _FEW_PAIRS = 10
 # A sample has so many rows for each row of the matrix that it is for, and at least so many.

@@ -84,7 +84,8 @@ def minimize(
     """Minimise `function` from `start`; `precondition` builds a preconditioner at the point that it is given.
 
     Its second argument is the caution: a curvature to add to each parameter's, as K. Levenberg (1944, Quarterly of
-    Applied Mathematics 2(2), 164-168) did, where the last stage's first step was much too long.
+    Applied Mathematics 2(2), 164-168) did, where the last stage's first step was much too long. Its third is the number
+    of iterations so far, of which a preconditioner may cost a part.
 
     `first` is one to begin with, of a point near `start`. It is then enough to confirm convergence, too, which saves
     most of the work where a path of minima is followed.

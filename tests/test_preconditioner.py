@@ -11,11 +11,14 @@ from skmax._preconditioner import (
     DiagonalPreconditioner,
     FullPreconditioner,
     KroneckerPreconditioner,
+    LowRankPreconditioner,
     Preconditioner,
     _complete,
     preconditioner,
 )
 from skmax._rows import Rows
+
+KINDS = [FullPreconditioner, BlockPreconditioner, LowRankPreconditioner, DiagonalPreconditioner]
 
 
 def problem(n_classes, *, layout=np.asarray, fit_intercept=True, weight_decay=0.1, weighted=True):
@@ -58,7 +61,11 @@ def hessian_in_v(objective, theta, change):
 @pytest.mark.parametrize("n_classes", [2, 3, 4])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
-def test_the_full_preconditioner_makes_the_hessian_the_identity(n_classes, fit_intercept, layout):
+@pytest.mark.parametrize("few_pairs", [0, 10])
+def test_the_full_preconditioner_makes_the_hessian_the_identity(
+    monkeypatch, n_classes, fit_intercept, layout, few_pairs
+):
+    monkeypatch.setattr("skmax._preconditioner._FEW_PAIRS", few_pairs)  # column by column, or pair by pair
     objective, theta = problem(n_classes, fit_intercept=fit_intercept, layout=layout)
     change = FullPreconditioner(objective, columns_of(objective), theta)
     eigenvalues = np.linalg.eigvalsh(hessian_in_v(objective, theta, change))
@@ -96,7 +103,30 @@ def test_the_block_preconditioner_makes_the_hessian_of_each_logit_the_identity(
         np.testing.assert_allclose(hessian[own, own], np.eye(p), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [FullPreconditioner, BlockPreconditioner, DiagonalPreconditioner])
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_of_low_rank_is_the_diagonal_but_for_the_rows_of_largest_leverage(monkeypatch, n_classes, fit_intercept):
+    monkeypatch.setattr("skmax._preconditioner._LOW_RANK", 5)
+    monkeypatch.setattr("skmax._preconditioner._LEAST_RANK", 0.0)
+    objective, theta = problem(n_classes, fit_intercept=fit_intercept)
+    columns, rows = columns_of(objective), objective.rows
+    change = LowRankPreconditioner(objective, columns, theta)
+    inverse = np.array([change._from_v(change._to_v(e)) for e in np.eye(theta.size)])
+    tilde = change.tilde(rows.X)
+    probability = objective.probability(theta, rows.X)
+    penalty = np.append(0.1 / columns.scale**2, 0.0)[: objective.n_columns]
+    expected = np.zeros((theta.size, theta.size))
+    for k in range(objective.n_logits):
+        curvature = rows.sample_weight * probability[k] * (1 - probability[k]) / rows.weight_sum
+        diagonal = curvature @ tilde**2 + penalty
+        largest = np.argsort(-curvature * (tilde**2 @ (1 / diagonal)))[:5]
+        few = (tilde[largest].T * curvature[largest]) @ tilde[largest]
+        own = slice(k * objective.n_columns, (k + 1) * objective.n_columns)
+        expected[own, own] = few + np.diag(diagonal - few.diagonal())
+    np.testing.assert_allclose(inverse @ expected, np.eye(theta.size), atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_backward_is_the_transpose_of_forward(kind, n_classes, fit_intercept):
@@ -107,7 +137,7 @@ def test_backward_is_the_transpose_of_forward(kind, n_classes, fit_intercept):
     assert np.dot(change.forward(v), gradient) == pytest.approx(np.dot(v, change.backward(gradient)), rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", [FullPreconditioner, BlockPreconditioner, DiagonalPreconditioner])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_step_leaves_the_rows_summing_to_zero(kind):
     objective, theta = problem(4)
     change = kind(objective, columns_of(objective), theta)
@@ -128,7 +158,7 @@ def test_the_gap_is_the_distance_to_the_minimum_of_the_quadratic_model():
     assert gap == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", [FullPreconditioner, BlockPreconditioner, DiagonalPreconditioner])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("weight_decay", [0.0, 1e-3])
 def test_singular_columns_are_harmless(kind, weight_decay):
     """Constant, duplicate, empty and enormous columns: finite steps, and for the constant ones no gradient."""
@@ -216,7 +246,7 @@ def test_a_sampled_hessian_is_near_the_whole_one(monkeypatch, kind, n_classes, w
     assert np.abs(np.log(singular)).max() < 0.35
 
 
-@pytest.mark.parametrize("kind", [FullPreconditioner, BlockPreconditioner, DiagonalPreconditioner])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_rows_of_which_the_model_is_sure_and_wrong_make_newton_steps_too_long_but_for_caution(kind, n_classes):
     X = np.linspace(-1, 1, 50)[:, None]
@@ -231,9 +261,7 @@ def test_rows_of_which_the_model_is_sure_and_wrong_make_newton_steps_too_long_bu
     assert objective(theta - cautious.forward(cautious.backward(gradient)))[0] < value
 
 
-@pytest.mark.parametrize(
-    "kind", [FullPreconditioner, BlockPreconditioner, DiagonalPreconditioner, KroneckerPreconditioner]
-)
+@pytest.mark.parametrize("kind", [*KINDS, KroneckerPreconditioner])
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_another_weight_decay_needs_no_second_look_at_the_rows(kind, n_classes):
     objective, theta = problem(n_classes)
@@ -279,7 +307,8 @@ def test_hessian_products_are_derivatives_of_the_gradient(n_classes, layout, fit
 @pytest.mark.parametrize(
     ("n_samples", "n_features", "n_classes", "start", "later"),
     [
-        (500, 4, 3, KroneckerPreconditioner, FullPreconditioner),
+        (500, 4, 3, FullPreconditioner, FullPreconditioner),  # so cheap that it saves the Kronecker form
+        (3000, 20, 10, KroneckerPreconditioner, FullPreconditioner),
         (3000, 50, 60, KroneckerPreconditioner, BlockPreconditioner),
         (300, 300, 30, KroneckerPreconditioner, DiagonalPreconditioner),
         (20, 3000, 3, DiagonalPreconditioner, DiagonalPreconditioner),  # too many columns to hold a matrix of them
@@ -299,3 +328,26 @@ def test_the_choice_depends_on_the_cost(n_samples, n_features, n_classes, start,
     theta = np.zeros(n_classes * (n_features + 1))
     assert isinstance(preconditioner(objective, columns_of(objective), theta), start)
     assert isinstance(preconditioner(objective, columns_of(objective), theta + 1), later)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
+def test_a_hard_fit_is_worth_a_dearer_preconditioner(monkeypatch, layout):
+    rng = np.random.default_rng(8)
+    objective = Objective(
+        Rows(layout(rng.normal(size=(300, 300)))),
+        rng.integers(0, 30, 300),
+        n_classes=30,
+        n_logits=30,
+        weight_decay=0.1,
+        fit_intercept=True,
+    )
+    columns, theta = columns_of(objective), np.ones(30 * 301)
+
+    def kind(n_iter):
+        return type(preconditioner(objective, columns, theta, n_iter=n_iter))
+
+    assert kind(1) is DiagonalPreconditioner
+    # a row of a sparse X is not filled
+    assert kind(30) is (LowRankPreconditioner if layout is np.asarray else DiagonalPreconditioner)
+    monkeypatch.setattr("skmax._preconditioner._LIMIT", 32 * theta.size - 1)  # no room for half of the rows
+    assert kind(30) is DiagonalPreconditioner

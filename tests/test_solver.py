@@ -54,13 +54,15 @@ class Rosenbrock:
 
 
 def rosenbrock_diagonal(length):
-    return lambda theta, caution: Scaled(np.sqrt([max(1200 * theta[0] ** 2 - 400 * theta[1] + 2, 1), 200]), length)
+    return lambda theta, caution, n_iter: Scaled(
+        np.sqrt([max(1200 * theta[0] ** 2 - 400 * theta[1] + 2, 1), 200]), length
+    )
 
 
 def test_a_perfect_preconditioner_takes_one_newton_step():
     function = Quadratic()
     solution = minimize(
-        function, np.zeros(3), lambda theta, caution: Scaled(np.sqrt([1, 1e4, 1e8])), tol=1e-10, max_iter=100
+        function, np.zeros(3), lambda theta, caution, n_iter: Scaled(np.sqrt([1, 1e4, 1e8])), tol=1e-10, max_iter=100
     )
     assert solution.converged
     np.testing.assert_allclose(solution.theta, [1, 2, 3], rtol=1e-6)
@@ -80,7 +82,11 @@ def test_the_gap_is_the_true_one_whatever_the_preconditioner():
 def test_a_preconditioner_that_claims_too_much_is_not_believed():
     """It says that each gap is 1e-6 of what it is; the Hessian knows better, and more is asked of the next stages."""
     solution = minimize(
-        Quadratic(), np.zeros(3), lambda theta, caution: Scaled(1e3 * np.sqrt([1, 1e4, 1e8])), tol=1e-8, max_iter=100
+        Quadratic(),
+        np.zeros(3),
+        lambda theta, caution, n_iter: Scaled(1e3 * np.sqrt([1, 1e4, 1e8])),
+        tol=1e-8,
+        max_iter=100,
     )
     assert solution.converged
     assert solution.value <= 1e-8
@@ -107,7 +113,7 @@ def test_max_iter_counts_all_stages():
 
 def test_a_start_at_the_minimum_takes_no_iteration():
     solution = minimize(
-        Quadratic(), np.array([1.0, 2.0, 3.0]), lambda theta, caution: Scaled(np.ones(3)), tol=1e-6, max_iter=9
+        Quadratic(), np.array([1.0, 2.0, 3.0]), lambda theta, caution, n_iter: Scaled(np.ones(3)), tol=1e-6, max_iter=9
     )
     assert solution.converged
     assert solution.n_iter == 0
@@ -127,14 +133,16 @@ def test_a_first_step_that_is_far_too_long_is_shortened():
         def hessian_product(self, theta, direction):
             return direction / np.cosh(theta) ** 2
 
-    function, asked = LogCosh(), []
+    function, asked, done = LogCosh(), [], []
 
-    def precondition(theta, caution):
+    def precondition(theta, caution, n_iter):
         asked.append(caution)
+        done.append(n_iter)
         return Scaled(1 / np.cosh(theta), length=2)
 
     solution = minimize(function, np.array([8.0]), precondition, tol=1e-9, max_iter=100)
     assert asked[:2] == [0.0, 1e-6]  # the first step was much too long: caution is asked for
+    assert done[:2] == [0, 2]
     assert solution.converged
     assert solution.theta == pytest.approx(0, abs=1e-4)
     assert function.calls < 40
@@ -150,7 +158,7 @@ def test_the_end_of_float_precision_is_reported_and_not_run_into_again():
         def hessian_product(self, theta, direction):
             return direction
 
-    solution = minimize(Flat(), np.zeros(1), lambda theta, caution: Scaled(np.ones(1)), tol=1e-9, max_iter=50)
+    solution = minimize(Flat(), np.zeros(1), lambda theta, caution, n_iter: Scaled(np.ones(1)), tol=1e-9, max_iter=50)
     assert not solution.converged
     assert solution.gap == 0.5
     assert solution.n_iter <= 50
@@ -186,7 +194,7 @@ def test_a_fit_that_is_given_up_does_not_spend_hundreds_of_products_on_its_gap()
 
     function = Counted()
     start = 1 / np.sqrt(Spread.curvature)
-    solution = minimize(function, start, lambda theta, caution: Scaled(np.ones(200)), tol=1e-12, max_iter=3)
+    solution = minimize(function, start, lambda theta, caution, n_iter: Scaled(np.ones(200)), tol=1e-12, max_iter=3)
     assert not solution.converged
     assert solution.gap > 1e-3
     assert function.products <= 30
@@ -209,7 +217,7 @@ def test_the_gap_is_not_hidden_by_directions_of_far_too_little_curvature():
 def test_a_preconditioner_from_nearby_saves_building_one():
     built = []
 
-    def precondition(theta, caution):
+    def precondition(theta, caution, n_iter):
         built.append(theta)
         return Scaled(np.sqrt([1, 1e4, 1e8]))
 
@@ -231,7 +239,7 @@ def test_a_preconditioner_from_nearby_saves_building_one():
 
 
 def test_polish_goes_on_to_the_last_digits():
-    def precondition(theta, caution):
+    def precondition(theta, caution, n_iter):
         x, y = theta
         root = np.sqrt([max(1200 * x**2 - 400 * y + 2, 1), 200])
         return Scaled(root)
@@ -244,7 +252,7 @@ def test_polish_goes_on_to_the_last_digits():
     exact = minimize(
         Quadratic(),
         np.zeros(3),
-        lambda theta, caution: Scaled(np.sqrt([1.1, 1e4, 1e8])),
+        lambda theta, caution, n_iter: Scaled(np.sqrt([1.1, 1e4, 1e8])),
         tol=1e-2,
         max_iter=99,
         polish=True,
