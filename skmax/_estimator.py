@@ -84,11 +84,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Whether `gap_` is within `tol`.
     n_iter_ : int
         L-BFGS iterations.
-    loss_curve_ : ndarray of shape (n_iter_ + 1,)
+    loss_curve_ : ndarray of shape (`n_iter_` + 1,)
         f at the start and after each iteration.
     n_features_in_ : int
         Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where `X` had names that are all strings.
 
     See Also
@@ -101,8 +101,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     The solver is SciPy's L-BFGS-B, in coordinates in which the Hessian is close to the identity, so that the columns of
     `X` need no scaling [2]_. They come from the whole Hessian, of a sample of the rows where there are many, if that
     costs no more than 20 evaluations of the objective (and has no more than 2048 parameters); from its block of each
-    class, if those cost no more than 40 (and hold no more than 2^23 numbers); and otherwise from its diagonal. They
-    are built anew after 15 iterations or more. A dense `X` with fewer rows than columns is turned to as many columns as
+    class, if those cost no more than 40 (and hold no more than 2^23 numbers); and otherwise from its diagonal, to which
+    a fit that takes long adds the rows, up to 64 for each class, that have most of the curvature. They are built anew
+    after 8 iterations or more. A dense `X` with fewer rows than columns is turned to as many columns as
     rows, if these are no more than 200 times the classes. `gap_` is measured with the Hessian at the end, by conjugate
     gradients in fresh coordinates: it is half the squared Newton decrement [3]_, as good an estimate as f is close to a
     parabola there.
@@ -138,7 +139,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     # Where scikit-learn's HTML representation links to.
     _doc_link_module = "skmax"
-    _doc_link_template = "https://skmax.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
+    _doc_link_template = "https://skmax.readthedocs.io/en/latest/api/{estimator_module}.{estimator_name}.html"
 
     _parameter_constraints = {
         "weight_decay": [Interval(Real, 0, None, closed="left"), StrOptions({"1/n_samples"})],

@@ -1,0 +1,87 @@
+"""
+Softmax as a policy: choosing actions at a temperature
+======================================================
+
+To learn which of five offers a visitor likes, one must make them, and only the offer made is answered. Always making
+the one that looks best learns nothing of the others; choosing at random learns all and earns little. The softmax is the
+way between: an action's probability grows with what is expected of it, and the temperature says how much. And what
+visitors of a kind chose before can be learnt by softmax regression, whose ``predict_proba`` is then the policy.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from skmax import SoftmaxRegression, softmax
+
+# %%
+# A bandit of five arms that pay 1 with these probabilities. Each play chooses an arm by the softmax of the mean pay
+# so far, divided by the temperature. Mean over 400 bandits played side by side, all from one seed.
+
+pays = np.array([0.30, 0.35, 0.45, 0.55, 0.70])
+n_bandits, n_plays = 400, 600
+
+
+def play(temperature, seed=0):
+    rng = np.random.default_rng(seed)
+    plays = np.zeros((n_bandits, len(pays)))
+    earned = np.zeros_like(plays)
+    best = np.empty(n_plays)
+    every = np.arange(n_bandits)
+    for t in range(n_plays):
+        expected = (earned + 0.5) / (plays + 1)  # as if each arm had been played once, for half a unit
+        policy = softmax(expected / temperature)
+        arm = (policy.cumsum(axis=1) > rng.uniform(size=(n_bandits, 1))).argmax(axis=1)
+        plays[every, arm] += 1
+        earned[every, arm] += rng.uniform(size=n_bandits) < pays[arm]
+        best[t] = policy[:, -1].mean()
+    return best, earned.sum(axis=1).mean() / n_plays
+
+
+temperatures = [0.01, 0.05, 0.1, 1.0]
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+print(f"mean pay of a play (the best arm: {pays.max():.2f}, arms at random: {pays.mean():.2f})")
+for temperature in temperatures:
+    best, mean_pay = play(temperature)
+    print(f"temperature {temperature:5.2f}: {mean_pay:.3f}")
+    left.plot(best, label=f"{temperature:g}")
+left.set(xlabel="play", ylabel="probability of the best arm", ylim=(0, 1))
+left.legend(title="temperature")
+left.set_title("Too cold is stuck, too hot never decides", fontsize=11)
+
+# %%
+# Now visitors differ: x is known of each, and which of five offers pays depends on it. From a log of offers made at
+# random, take those that were accepted: their distribution over the offers, given x, is proportional to how likely each
+# is to be accepted. Softmax regression learns that, and divided by a temperature its logits are a policy that depends
+# on x.
+
+rng = np.random.default_rng(1)
+directions = rng.normal(size=(5, 4))
+
+
+def accepts(x, action):
+    return 1 / (1 + np.exp(1.5 - np.einsum("ij,ij->i", x, directions[action])))
+
+
+x_log = rng.normal(size=(20_000, 4))
+action_log = rng.integers(0, 5, size=len(x_log))
+accepted = rng.uniform(size=len(x_log)) < accepts(x_log, action_log)
+model = SoftmaxRegression().fit(x_log[accepted], action_log[accepted])
+
+x = rng.normal(size=(20_000, 4))
+acceptance = np.column_stack([accepts(x, np.full(len(x), action)) for action in range(5)])
+temperatures = np.geomspace(0.03, 30, 25)
+value = [(softmax(model.decision_function(x) / t) * acceptance).sum(axis=1).mean() for t in temperatures]
+as_fitted = (model.predict_proba(x) * acceptance).sum(axis=1).mean()
+print(f"\nlearnt from {accepted.sum()} accepted offers; share accepted of {len(x)} new visitors")
+print(f"offers at random          {acceptance.mean():.3f}")
+print(f"predict_proba as policy   {as_fitted:.3f}")
+print(f"the most probable, always {value[0]:.3f}")
+print(f"whoever knew each visitor {acceptance.max(axis=1).mean():.3f}")
+
+right.semilogx(temperatures, value, "o-", markersize=4, label="softmax(logits / temperature)")
+right.plot(1, as_fitted, "C3s", label="predict_proba")
+right.axhline(acceptance.mean(), color="0.5", linestyle="--", label="at random")
+right.set(xlabel="temperature", ylabel="share of offers accepted")
+right.set_title("A policy that knows the visitor", fontsize=11)
+right.legend()
+plt.show()

@@ -1,0 +1,62 @@
+"""
+What the weights look at
+========================
+
+A linear model of images has a weight for each pixel and class, which is a picture too: red where ink speaks for the
+digit, blue where it speaks against it. Weight decay makes the weights smaller, and spreads them: with little, single
+pixels decide; with much, whole strokes do. (Each row of the picture has colours of its own scale.)
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+
+from skmax import SoftmaxRegression
+
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
+
+weight_decays = [1e-5, 1e-2, 1.0]
+models = [SoftmaxRegression(weight_decay).fit(X_train, y_train) for weight_decay in weight_decays]
+print(f"{'weight decay':>12}{'largest weight':>16}{'test accuracy':>15}{'test log loss':>15}")
+for model in models:
+    loss = log_loss(y_test, model.predict_proba(X_test))
+    accuracy = model.score(X_test, y_test)
+    print(f"{model.weight_decay:12g}{np.abs(model.coef_).max():16.3f}{accuracy:15.3f}{loss:15.3f}")
+
+figure, table = plt.subplots(3, 10, figsize=(10, 3.6), layout="constrained")
+for row, model in zip(table, models, strict=True):
+    limit = np.abs(model.coef_).max()
+    for axes, digit, weights in zip(row, model.classes_, model.coef_, strict=True):
+        axes.imshow(weights.reshape(8, 8), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        axes.set(xticks=[], yticks=[])
+        if model is models[0]:
+            axes.set_title(digit)
+    row[0].set_ylabel(f"decay\n{model.weight_decay:g}", rotation=0, ha="right", va="center")
+
+# %%
+# The logit of an image is the sum over its pixels of ink times weight. So a prediction can be taken apart: here a digit
+# that the model gets wrong, and what each pixel says for the class that it took rather than the true one.
+
+model = models[1]
+probability = model.predict_proba(X_test)
+wrong = np.flatnonzero(model.predict(X_test) != y_test)
+i = wrong[probability[wrong].max(axis=1).argmax()]
+taken, true = model.predict(X_test[[i]])[0], y_test[i]
+evidence = X_test[i] * (model.coef_[taken] - model.coef_[true])
+bias = model.intercept_[taken] - model.intercept_[true]
+print(f"\nA {true} taken for a {taken}: {probability[i, taken]:.3f} against {probability[i, true]:.3f}.")
+print(f"The logits differ by {evidence.sum() + bias:.2f}: {evidence.sum():.2f} from its pixels, {bias:.2f} intercepts.")
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(6, 3.2), layout="constrained")
+left.imshow(X_test[i].reshape(8, 8), cmap="Greys")
+left.set_title(f"true {true}, taken for {taken}")
+limit = np.abs(evidence).max()
+picture = right.imshow(evidence.reshape(8, 8), cmap="RdBu_r", vmin=-limit, vmax=limit)
+right.set_title(f"for {taken} (red) or {true} (blue)")
+figure.colorbar(picture, ax=right, label="part of the logits' difference", shrink=0.85)
+for axes in left, right:
+    axes.set(xticks=[], yticks=[])
+plt.show()
