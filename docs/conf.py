@@ -26,6 +26,7 @@ exclude_patterns = ["_build"]
 default_role = "literal"
 autodoc_typehints = "none"  # numpydoc's sections have the types
 numpydoc_show_class_members = False  # the template lists them
+toc_object_entries_show_parents = "hide"
 myst_heading_anchors = 3
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
@@ -38,6 +39,7 @@ sphinx_gallery_conf = {
     "reference_url": {"skmax": None},
     "within_subsection_order": "ExampleTitleSortKey",
     "abort_on_example_error": True,
+    "capture_repr": (),
     "download_all_examples": False,
     "show_signature": False,
     "write_computation_times": False,
@@ -47,8 +49,13 @@ warnings.filterwarnings("error", module="__main__")
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skmax"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_favicon = "_static/logo.svg"
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_theme_options = {
+    "logo": {"image_light": "_static/logo.svg", "image_dark": "_static/logo.svg", "text": "skmax"},
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
     "navigation_with_keys": False,
@@ -57,7 +64,9 @@ html_theme_options = {
     "footer_end": [],
     "pygments_light_style": "tango",
 }
-html_sidebars = {"index": [], "benchmarks": [], "development": [], "coming_from_logistic_regression": []}
+html_sidebars = {
+    page: [] for page in ("index", "guide", "coming_from_logistic_regression", "benchmarks", "development")
+}
 
 
 def _fill_in_docstrings(app, page, source):

@@ -1,6 +1,6 @@
 """
-Choosing the weight decay by cross-validation
-=============================================
+In a grid search
+================
 
 ``weight_decay`` is the parameter to tune. ``GridSearchCV`` chooses it as it chooses any other, here by the log loss of
 the handwritten digits that a fold leaves out. ``C`` of ``LogisticRegression`` multiplies the sum of the losses, whereas

@@ -40,7 +40,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     With logits z_i = W x_i + b, target distributions y_i (one-hot for labels) and sample weights s_i of sum S, `fit`
     minimises::
 
-        f(W, b) = (1/S) sum_i s_i [ logsumexp(z_i) - <y_i, z_i> ]  +  (weight_decay / 2) ||W||_F^2
+        f(W, b) = (1/S) sum_i s_i [ logsumexp(z_i) - <y_i, z_i> ]
+                  + (weight_decay / 2) ||W||_F^2
 
     This is the model of :class:`sklearn.linear_model.LogisticRegression` at ``C = 1 / (weight_decay * S)``, for any
     number of classes [1]_. Two classes share one logit, which makes it binary logistic regression.
@@ -73,9 +74,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-        W: one row, for the second class, if there are two classes.
+        The rows of W: a single one, for the second class, if there are two classes.
     intercept_ : ndarray of shape (1,) or (n_classes,)
-        b. A class without weight in `y` has intercept -inf, and so probability 0.
+        The b of each logit. A class without weight in `y` has intercept -inf, and so probability 0.
     objective_ : float
         f at the end.
     gap_ : float
