@@ -11,16 +11,15 @@ of 63 to 58000 rows, 6 to 6830 columns and 3 to 99 classes (all of the folder bu
     (15), shuttle 285 (7.2), isolet1560 298 (7.4), mfeat 134 (8.7), wine_quality 12 (3.4), nci60 23 (91), khan 8 (23),
     lymphoma 19 (13), warppie10p 35 (6.0), sdss_sky 17 (none)
 
-    nsl_kdd20 3.7 s (scikit-learn: none in 20 s), converged
-    omniglot_small1 21 s, mnist 35 to 43 s, kddcup99_10pct 68 s: converged, within tol
-    fashion_mnist30k: not converged after 1000 iterations and 73 s, a gap of 3e-3 at least
-    (these, but nsl_kdd20, one run each and of skmax alone, some commits earlier; so is newsgroups20 below)
+    nsl_kdd20 3.0 s (scikit-learn: none in 10 s), omniglot_small1 5.0 s, mnist 33 s, kddcup99_10pct 52 s: converged,
+    within tol (the last three one run each, of skmax alone)
+    fashion_mnist30k: not converged after 1000 iterations and 73 s, a gap of 3e-3 at least (some commits earlier)
 
-    text as TF-IDF, limit 20 s: ratio to lbfgs at tol=1e-6, which ends as close; to the fastest as close
-    banking77 444 ms (3.2; 1.3), clinc150 1489 (1.9; 1.9), newsgroups20 4096 (3.5; 0.7)
+    text as TF-IDF, limit 10 s: ratio to lbfgs at tol=1e-6, which ends as close; to the fastest as close
+    banking77 404 ms (3.6; 1.4), clinc150 1452 (2.0; 2.0), newsgroups20 4096 (3.5; 0.7; some commits earlier)
 
-Where skmax loses: coil20 (0.4), nearly separable images with 20500 parameters, whose curvature changes faster than it can
-be measured; glass (0.9), glmnet_multinomial_example (0.8) and cnae9 (0.9), which plain lbfgs or Newton steps do in as
+Where skmax loses: coil20 (0.4), nearly separable images with 20500 parameters, whose curvature changes faster than it
+can be measured; glass (0.9), glmnet_multinomial_example (0.8) and cnae9 (0.9), which plain lbfgs or Newton steps do in as
 few milliseconds; newsgroups20 (0.7 to newton-cg), where SciPy's bookkeeping on two million parameters is half of the
 time. LogisticRegression() as it is stops 1e-4 and more above the minimum on palm100, flavia32, gas_drift8, symptoms41
 and arrhythmia, and is up to five times sooner done.

@@ -13,16 +13,16 @@ and A. J. Smola, 2001, A generalized representer theorem), and a fit needs only 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
 
-from skmax._rows import Float64Array, Rows
+from skmax._rows import Design, Float64Array, Rows
 from skmax._softmax import FloatArray
 
 # Spreads that a column's mean may lie from zero before products lose digits to it, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
 
-# The factorisation that turns the columns takes 2 n_features n_samples^2 operations, as many as n_samples / n_logits / 2
-# evaluations of the objective. It saves most of a hundred and more of them, and more still for a full Hessian.
+# The factorisation that turns the columns takes 2 n_features n_samples^2 operations, as many as
+# n_samples / (2 n_logits) evaluations of the objective. It saves most of a hundred and more of them, and more still for a full Hessian.
 _ROTATION_PAYS = 200
 
 
@@ -37,24 +37,19 @@ class Columns:
     mean: Float64Array
     scale: Float64Array
 
+    def tilde(self, x: Design, intercept: bool) -> Float64Array:
+        """Rows `x` centred and scaled, ending in a 1 if there is an `intercept`. Fills a sparse `x`."""
+        tilde = ((x.toarray() if sparse.issparse(x) else x) - self.mean) / self.scale
+        return np.column_stack([tilde, np.ones(len(tilde))]) if intercept else tilde
+
     @classmethod
     def of(cls, rows: Rows, *, centred: bool) -> "Columns":
         """Measured in one pass. A ValueError names a column too large for that."""
         # Deviations from the first row, not from 0, lose no digits where the mean is much larger than the spread, and
         # are exact for constant columns. They would fill a sparse X.
-        dense = not rows.is_sparse
-        first = rows.X[0].astype(np.float64) if centred and dense else np.zeros(rows.n_features)
-
-        def moments(within: slice) -> Float64Array:
-            total = np.zeros((2, rows.n_features))
-            for _, x, weight in rows.blocks(rows.n_features, within):
-                deviation = x - first if dense else x.astype(np.float64)
-                weight = np.ones(x.shape[0]) if weight is None else weight
-                total += [weight @ deviation, weight @ (deviation * deviation)]
-            return total
-
+        first = rows.at(slice(1))[0].astype(np.float64) if centred and not rows.is_sparse else np.zeros(rows.n_features)
         with np.errstate(over="ignore"):
-            mean, squares = rows.sum(moments, cost=4 * rows.n_features) / rows.weight_sum
+            mean, squares = rows.sum(_moments, first, cost=4 * rows.n_features) / rows.weight_sum
         if not np.isfinite(squares).all():
             column = int(np.flatnonzero(~np.isfinite(squares))[0])
             raise ValueError(
@@ -64,6 +59,16 @@ class Columns:
         scale = np.sqrt(np.maximum(squares - mean**2, 0))
         scale[scale <= 1e-7 * np.abs(mean)] = 0  # what rounding leaves of a constant column
         return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
+
+
+def _moments(rows: Rows, within: slice, first: Float64Array) -> Float64Array:
+    """The sums of the weighted deviations from `first`, and of their squares, of each column."""
+    total = np.zeros((2, rows.n_features))
+    for _, x, weight in rows.blocks(rows.n_features, within):
+        deviation = x.astype(np.float64) if rows.is_sparse else x - first
+        weight = np.ones(x.shape[0]) if weight is None else weight
+        total += [weight @ deviation, weight @ (deviation * deviation)]
+    return total
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def work_coordinates(rows: Rows, *, centred: bool, n_logits: int) -> tuple[Coord
         basis, triangle = Basis.of(deviation.T)
         turned = rows.of_other_columns(np.ascontiguousarray(triangle.T, dtype=rows.X.dtype))
         return Coordinates(origin, basis), turned, Columns.of(turned, centred=centred)
-    far = np.abs(columns.mean) > _FAR[rows.X.dtype.type] * columns.scale
+    far = np.abs(columns.mean) > _FAR[rows.dtype.type] * columns.scale
     if not (centred and far.any()):
         return Coordinates(), rows, columns
     origin = np.where(far, columns.mean, 0)

@@ -298,7 +298,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             fitted = copy.copy(self)
             fitted.weight_decay = weight_decay
             fitted._store(solution, objective, target, coordinates)
-            fitted._separates = objective.weight_decay == 0 and _separates(objective, solution.theta, target.values)
+            fitted._separates = objective.weight_decay == 0 and not objective.sum(
+                _unseparated, solution.theta, cost=objective.cost
+            )
             path.append(fitted)
         return path
 
@@ -349,8 +351,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self.intercept_ = np.full(n_classes, -np.inf)
             self.coef_[target.present] = coef
             self.intercept_[target.present] = intercept
-        self.coef_ = self.coef_.astype(objective.rows.X.dtype, copy=False)
-        self.intercept_ = self.intercept_.astype(objective.rows.X.dtype, copy=False)
+        self.coef_ = self.coef_.astype(objective.rows.dtype, copy=False)
+        self.intercept_ = self.intercept_.astype(objective.rows.dtype, copy=False)
         self.objective_ = solution.value
         self.gap_ = solution.gap
         self.converged_ = solution.converged
@@ -549,7 +551,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                     output[block] = of_rows(x)
                 return 0
 
-            rows.sum(fill, cost=self.coef_.size + LOGIT_COST * len(self.coef_))
+            rows.over(fill, n=rows.n_samples, cost=self.coef_.size + LOGIT_COST * len(self.coef_))
         return output
 
     def __sklearn_tags__(self) -> Any:
@@ -558,19 +560,18 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _separates(objective: Objective, theta: Float64Array, values: NDArray) -> bool:
-    """Whether each row's own class has the larger part of the probability: then larger logits fit ever better."""
-    if values.ndim == 2:
-        return False  # some row's target is spread over classes, which holds its logits
-    for rows, x, weight in objective.rows.blocks(objective.n_logits):
-        probability = objective.probability(theta, x)
-        if objective.n_logits == 1:
-            own = np.where(values[rows] == 1, probability[0], 1 - probability[0])
-        else:
-            own = np.take_along_axis(probability, values[rows][None], axis=0)[0]
-        if not np.all((own > 0.5) | (0 if weight is None else weight == 0)):
-            return False
-    return True
+def _unseparated(objective: Objective, within: slice, theta: Float64Array) -> int:
+    """In how many rows a class that is theirs has no more than half of the probability.
+
+    Where it is none, larger logits fit ever better. A target that is spread over classes holds its row's logits.
+    """
+    count = 0
+    for block, x, weight in objective.rows.blocks(objective.n_logits, within):
+        off = np.abs(objective.residual(objective.probability(theta, x), block)).max(axis=0) >= 0.5
+        if objective.target.ndim == 2:
+            off |= objective.target[block].max(axis=1) < 1
+        count += int(np.count_nonzero(off if weight is None else off & (weight > 0)))
+    return count
 
 
 class _Printer:

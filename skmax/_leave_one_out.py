@@ -62,5 +62,5 @@ def leave_one_out_losses(objective: Objective, columns: Columns, theta: Float64A
             losses[block] = normalize_in_place(logits) - own
         return 0.0
 
-    objective.rows.sum(measure, cost=objective.cost + theta.size**2)
+    objective.rows.over(measure, n=objective.rows.n_samples, cost=objective.cost + theta.size**2)
     return losses

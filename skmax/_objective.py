@@ -20,12 +20,16 @@ reductions over classes run along the long axis. Products are taken in the dtype
 
 import copy
 import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skmax._rows import LOGIT_COST, Design, Float64Array, Rows, raw_prediction
 from skmax._softmax import FloatArray, normalize_in_place
+
+T = TypeVar("T")
 
 
 class Objective:
@@ -65,7 +69,7 @@ class Objective:
 
     def __call__(self, theta: Float64Array) -> tuple[float, Float64Array]:
         theta = theta.reshape(self.n_logits, self.n_columns)
-        sums = self._sums(theta)
+        sums = self.sum(_loss_and_gradient, theta, cost=self.cost)
         loss_sum = sums[-1] - np.vdot(theta, self._target_sum)
         gradient_sum = sums[:-1].reshape(theta.shape) - self._target_sum
         coef = theta[:, : self.n_features]
@@ -88,7 +92,7 @@ class Objective:
 
     def residual(self, probability: FloatArray, block: slice) -> FloatArray:
         """softmax(z_i) - y_i, class-major, for the rows of `block` with their probabilities."""
-        return probability - self._target(block)
+        return probability - self.distribution(block)
 
     def of_rows(self, index: NDArray[np.intp], factor: Float64Array) -> "Objective":
         """The objective over some rows, their weights multiplied by `factor`."""
@@ -100,6 +104,10 @@ class Objective:
             weight_decay=self.weight_decay,
             fit_intercept=self.fit_intercept,
         )
+
+    def here(self) -> "Objective":
+        """The same with its rows at hand."""
+        return self
 
     def probability_at_intercepts(self, theta: Float64Array) -> Float64Array:
         """Probabilities of shape (n_logits,) of a row at the origin."""
@@ -113,21 +121,13 @@ class Objective:
         With q_i the logits of `direction`, it is the sum of s_i p_i (q_i - <p_i, q_i>) (x_i, 1)^T over the rows, as
         (diag(p) - p p^T) q = p (q - <p, q>).
         """
-        coef, intercept = self.split(direction)
-
-        def product(within: slice) -> Float64Array:
-            total = np.zeros((self.n_logits, self.n_columns))
-            for _, x, weight in self.rows.blocks(self.n_logits, within):
-                probability = self.probability(theta, x)
-                change = self.raw_prediction(x, coef, intercept)
-                change -= probability * change if self.n_logits == 1 else (probability * change).sum(axis=0)
-                change *= probability
-                self._add_weighted_rows(total, change, x, weight)
-            return total
-
-        total = self.rows.sum(product, cost=2 * self.cost) / self.rows.weight_sum
-        total[:, : self.n_features] += self.weight_decay * coef
+        total = self.sum(_hessian_product, theta, direction, cost=2 * self.cost) / self.rows.weight_sum
+        total[:, : self.n_features] += self.weight_decay * self.split(direction)[0]
         return total.ravel()
+
+    def sum(self, function: Callable[..., T], *args: Any, cost: int) -> T:
+        """The sum of `function(self, range, *args)` over ranges of rows that make up all of them; see `Rows.sum`."""
+        return self.rows.over(functools.partial(function, self), *args, n=self.rows.n_samples, cost=cost)
 
     def split(self, theta: Float64Array) -> tuple[Float64Array, Float64Array]:
         """Coefficients and intercepts in flat `theta`; without intercept, zeros."""
@@ -142,46 +142,23 @@ class Objective:
     @functools.cached_property
     def _target_sum(self) -> Float64Array:
         """(A, a) of the module's docstring: measured with the first evaluation, as a sample of rows has none."""
+        return self.sum(_target_sum, cost=self.cost)
 
-        def target_sum(within: slice) -> Float64Array:
-            total = np.zeros((self.n_logits, self.n_columns))
-            for block, x, weight in self.rows.blocks(self.n_logits, within):
-                self._add_weighted_rows(total, self._target(block), x, weight)
-            return total
-
-        return self.rows.sum(target_sum, cost=self.cost)
-
-    def _target(self, block: slice) -> FloatArray:
+    def distribution(self, block: slice) -> FloatArray:
         """Target distributions of the rows of `block`, class-major, of shape (n_logits, n_rows), in a new array."""
         target, first = self.target[block], self.n_classes - self.n_logits
         if target.ndim == 1:
-            return np.equal.outer(np.arange(first, self.n_classes), target).astype(self.rows.X.dtype)
+            return np.equal.outer(np.arange(first, self.n_classes), target).astype(self.rows.dtype)
         # Rows that sum to 1 only nearly would tilt f along the redundant direction of the intercepts, without end.
         distribution = target.T / target.sum(axis=1, dtype=np.float64)
-        return np.ascontiguousarray(distribution[first:], dtype=self.rows.X.dtype)
+        return np.ascontiguousarray(distribution[first:], dtype=self.rows.dtype)
 
     def raw_prediction(self, x: Design, coef: Float64Array, intercept: Float64Array) -> FloatArray:
         """Logits of rows `x`, class-major, in the dtype of X."""
-        dtype = self.rows.X.dtype
+        dtype = self.rows.dtype
         return raw_prediction(x, coef.astype(dtype, copy=False), intercept.astype(dtype, copy=False))
 
-    def _sums(self, theta: Float64Array) -> Float64Array:
-        """The gradient of sum_i s_i logsumexp(z_i), flat, and that sum itself: not normalised, not penalised."""
-        coef, intercept = self.split(theta)
-
-        def sums(within: slice) -> Float64Array:
-            total = np.zeros(theta.size + 1)
-            gradient_sum = total[:-1].reshape(theta.shape)
-            for _, x, weight in self.rows.blocks(self.n_logits, within):
-                logits = self.raw_prediction(x, coef, intercept)
-                log_partition = normalize_in_place(logits)  # the logits are probabilities from here on
-                total[-1] += log_partition.sum(dtype=np.float64) if weight is None else weight @ log_partition
-                self._add_weighted_rows(gradient_sum, logits, x, weight)
-            return total
-
-        return self.rows.sum(sums, cost=self.cost)
-
-    def _add_weighted_rows(
+    def add_weighted_rows(
         self, total: Float64Array, factor: FloatArray, x: Design, weight: Float64Array | None
     ) -> None:
         """Add sum_i s_i factor_i (x_i, 1)^T to `total`. The class-major `factor` is overwritten."""
@@ -190,3 +167,37 @@ class Objective:
         total[:, : self.n_features] += (x.T @ factor.T).T if self.rows.is_sparse else factor @ x
         if self.fit_intercept:
             total[:, -1] += factor.sum(axis=1, dtype=np.float64)
+
+
+def _loss_and_gradient(objective: Objective, within: slice, theta: Float64Array) -> Float64Array:
+    """The gradient of sum_i s_i logsumexp(z_i), flat, and that sum itself: not normalised, not penalised."""
+    coef, intercept = objective.split(theta)
+    total = np.zeros(theta.size + 1)
+    gradient_sum = total[:-1].reshape(objective.n_logits, -1)
+    for _, x, weight in objective.rows.blocks(objective.n_logits, within):
+        logits = objective.raw_prediction(x, coef, intercept)
+        log_partition = normalize_in_place(logits)  # the logits are probabilities from here on
+        total[-1] += log_partition.sum(dtype=np.float64) if weight is None else weight @ log_partition
+        objective.add_weighted_rows(gradient_sum, logits, x, weight)
+    return total
+
+
+def _target_sum(objective: Objective, within: slice) -> Float64Array:
+    """(A, a) of the module's docstring."""
+    total = np.zeros((objective.n_logits, objective.n_columns))
+    for block, x, weight in objective.rows.blocks(objective.n_logits, within):
+        objective.add_weighted_rows(total, objective.distribution(block), x, weight)
+    return total
+
+
+def _hessian_product(objective: Objective, within: slice, theta: Float64Array, direction: Float64Array) -> Float64Array:
+    """`Objective.hessian_product`, not normalised, not penalised."""
+    coef, intercept = objective.split(direction)
+    total = np.zeros((objective.n_logits, objective.n_columns))
+    for _, x, weight in objective.rows.blocks(objective.n_logits, within):
+        probability = objective.probability(theta, x)
+        change = objective.raw_prediction(x, coef, intercept)
+        change -= probability * change if objective.n_logits == 1 else (probability * change).sum(axis=0)
+        change *= probability
+        objective.add_weighted_rows(total, change, x, weight)
+    return total

@@ -17,11 +17,12 @@ the rows sum to zero at the minimum, so every step taken here does: the mean ove
 """
 
 import copy
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import linalg
 
 from skmax._columns import Columns
 from skmax._objective import Objective
@@ -103,8 +104,7 @@ class Preconditioner:
 
     def tilde(self, x: Design) -> Float64Array:
         """Rows of x~, ending in a 1 if there is an intercept. Fills a sparse `x`."""
-        tilde = ((x.toarray() if sparse.issparse(x) else x) - self._columns.mean) / self._columns.scale
-        return np.column_stack([tilde, np.ones(len(tilde))]) if self._fit_intercept else tilde
+        return self._columns.tilde(x, self._fit_intercept)
 
     def _sample(
         self,
@@ -125,39 +125,11 @@ class Preconditioner:
         rows (N. Duffield, C. Lund and M. Thorup, 2007, Priority sampling for estimation of arbitrary subset sums).
         If not `by_chance`, u is 1: those of largest leverage, which then stand for themselves alone.
         """
-        luck = np.ones(objective.rows.n_samples)
-        if by_chance:
-            luck -= np.random.default_rng(0).uniform(size=len(luck))
-        n_groups = 1 if together else objective.n_logits
-
-        def largest(candidates: list[Float64Array]) -> list[Float64Array]:
-            if sum(part.shape[1] for part in candidates) <= n_rows + 1:
-                return candidates
-            table = np.concatenate(candidates, axis=1)
-            return [table[:, np.argpartition(-table[0], n_rows)[: n_rows + 1]]]
-
-        def select(within: slice) -> list[list[list[Float64Array]]]:
-            groups: list[list[Float64Array]] = [[] for _ in range(n_groups)]
-            for block, x, weight in objective.rows.blocks(max(objective.n_columns, objective.n_logits), within):
-                curvature = _curvature(objective.probability(theta, x))
-                if weight is not None:
-                    curvature *= weight
-                leverage = curvature * ((1 / diagonal) @ (self.tilde(x) ** 2).T)
-                if together:
-                    leverage = leverage.sum(axis=0, keepdims=True)
-                priority = leverage / luck[block]
-                for g in range(n_groups):
-                    chosen = np.flatnonzero(priority[g])
-                    row = [priority[g, chosen], block.start + chosen, curvature[g, chosen], leverage[g, chosen]]
-                    groups[g] = largest([*groups[g], np.array(row)])
-            return [groups]
-
-        parts = objective.rows.sum(select, cost=objective.cost)
+        largest = objective.sum(
+            _largest, theta, self._columns, 1 / diagonal, n_rows, together, by_chance, cost=objective.cost
+        )
         result = []
-        for g in range(n_groups):
-            priority, index, curvature, leverage = np.concatenate(
-                largest([table for part in parts for table in part[g]]), axis=1
-            )
+        for priority, index, curvature, leverage in largest.tables:
             tau = 0.0
             if len(priority) > n_rows:
                 tau = priority.min()
@@ -181,27 +153,8 @@ class DiagonalPreconditioner(Preconditioner):
 
     def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, caution: float = 0.0) -> None:
         super().__init__(objective, columns, caution)
-        mean, scale = columns.mean, columns.scale
-
-        def curvatures(within: slice) -> Float64Array:
-            total = np.zeros((objective.n_logits, objective.n_columns))
-            for _, x, weight in objective.rows.blocks(objective.n_columns, within):
-                curvature = _curvature(objective.probability(theta, x))
-                if weight is not None:
-                    curvature *= weight
-                if objective.rows.is_sparse:
-                    # sum_i c_i (x_i - mean)^2, without filling x
-                    moment, square = curvature @ x, curvature @ (x * x)
-                    square += mean**2 * curvature.sum(axis=1)[:, None] - 2 * mean * moment
-                else:
-                    square = curvature @ (x - mean) ** 2
-                total[:, : len(scale)] += square
-                if objective.fit_intercept:
-                    total[:, -1] += curvature.sum(axis=1)
-            return total
-
-        diagonal = objective.rows.sum(curvatures, cost=objective.cost) / objective.rows.weight_sum
-        diagonal[:, : len(scale)] /= scale**2
+        diagonal = objective.sum(_diagonal, theta, columns.mean, cost=objective.cost) / objective.rows.weight_sum
+        diagonal[:, : objective.n_features] /= columns.scale**2
         self.curvature = diagonal
         self._factorise(objective)
 
@@ -241,7 +194,7 @@ class LowRankPreconditioner(Preconditioner):
                 for index, curvature, _ in samples[classes]
             ]
 
-        self._parts = objective.rows.sum(parts, cost=rank * objective.n_columns, of=self._n_logits)
+        self._parts = objective.rows.over(parts, n=self._n_logits, cost=rank * objective.n_columns)
         own = np.array([np.square(part).sum(axis=0) for part in self._parts])
         self._rest = np.maximum(diagonal.curvature - own, 0)
         self._factorise(objective)
@@ -256,7 +209,7 @@ class LowRankPreconditioner(Preconditioner):
             ]
 
         cost = 2 * objective.n_columns * _low_rank(objective) ** 2
-        self._turns = objective.rows.sum(turns, cost=cost, of=self._n_logits)
+        self._turns = objective.rows.over(turns, n=self._n_logits, cost=cost)
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         parts = zip(v.reshape(self._n_logits, -1), self._turns, strict=True)
@@ -304,28 +257,7 @@ class FullPreconditioner(Preconditioner):
         n_logits, n_columns = objective.n_logits, objective.n_columns
         size = n_logits * n_columns
         first, second = np.triu_indices(n_logits, 1)
-        shape = (max(len(first), 1), n_columns, n_columns)
-
-        def pairs(within: slice) -> Float64Array:
-            total = np.zeros(shape)
-            for _, x, weight in objective.rows.blocks(shape[0] + n_columns, within):
-                probability = objective.probability(theta, x)
-                tilde = np.ascontiguousarray(self.tilde(x).T)
-                # A single logit makes a pair with the 0 of the other class.
-                product = probability * (1 - probability) if n_logits == 1 else probability[first] * probability[second]
-                if weight is not None:
-                    product *= weight
-                if len(product) <= _FEW_PAIRS:
-                    for pair, weights in zip(total, product, strict=True):
-                        pair += (tilde * weights) @ tilde.T
-                else:
-                    for column in range(n_columns):
-                        moment = product @ (tilde[column:] * tilde[column]).T
-                        total[:, column, column:] += moment
-                        total[:, column + 1 :, column] += moment[:, 1:]
-            return total
-
-        gram = objective.rows.sum(pairs, cost=shape[0] * n_columns**2)
+        gram = objective.sum(_pairs, theta, self._columns, cost=max(len(first), 1) * n_columns**2)
         hessian = np.zeros((n_logits, n_columns, n_logits, n_columns))
         if n_logits == 1:
             hessian[0, :, 0] = gram[0]
@@ -369,9 +301,10 @@ class BlockPreconditioner(Preconditioner):
         rows, n_columns = objective.rows, objective.n_columns
         n_rows = _rows_for(n_columns, rows.n_samples)
         if n_rows == rows.n_samples:
-            x = rows.at(slice(None))
+            whole = objective.here()
+            x, weight = whole.rows.at(slice(None)), whole.rows.sample_weight
             tilde, curvature = self.tilde(x), _curvature(objective.probability(theta, x))
-            root = np.sqrt(curvature if rows.sample_weight is None else curvature * rows.sample_weight)
+            root = np.sqrt(curvature if weight is None else curvature * weight)
 
             def block(k: int) -> Float64Array:
                 return gram(tilde, root[k])
@@ -392,7 +325,7 @@ class BlockPreconditioner(Preconditioner):
         def blocks(classes: slice) -> list[Float64Array]:
             return [block(k) for k in range(classes.start, classes.stop)]
 
-        self._curvature = rows.sum(blocks, cost=n_rows * n_columns**2, of=objective.n_logits)
+        self._curvature = rows.over(blocks, n=objective.n_logits, cost=n_rows * n_columns**2)
         self._factorise(objective)
 
     def _factorise(self, objective: Objective) -> None:
@@ -401,7 +334,7 @@ class BlockPreconditioner(Preconditioner):
         def factors(classes: slice) -> list[tuple[Float64Array, Float64Array]]:
             return [_factor(block, penalty) for block in self._curvature[classes]]
 
-        self._factors = objective.rows.sum(factors, cost=objective.n_columns**3, of=self._n_logits)
+        self._factors = objective.rows.over(factors, n=self._n_logits, cost=objective.n_columns**3)
 
     def stage_length(self, n_stages: int) -> int:
         return _growing(n_stages)
@@ -427,16 +360,7 @@ class KroneckerPreconditioner(Preconditioner):
 
     def __init__(self, objective: Objective, columns: Columns, theta: Float64Array) -> None:
         super().__init__(objective, columns)
-        n_columns = objective.n_columns
-
-        def moments(within: slice) -> Float64Array:
-            total = np.zeros((n_columns, n_columns))
-            for _, x, weight in objective.rows.blocks(n_columns, within):
-                tilde = self.tilde(x)
-                total += tilde.T @ tilde if weight is None else (tilde.T * weight) @ tilde
-            return total
-
-        self._moment = objective.rows.sum(moments, cost=n_columns**2) / objective.rows.weight_sum
+        self._moment = objective.sum(_second_moment, columns, cost=objective.n_columns**2) / objective.rows.weight_sum
         probability = objective.probability_at_intercepts(theta)
         curvature = np.diag(probability) - np.outer(probability, probability)
         eigenvalues, self._eigenvectors = np.linalg.eigh(curvature)
@@ -463,6 +387,116 @@ class KroneckerPreconditioner(Preconditioner):
         for index, inverse_root, factor in self._groups:
             turned[index] = linalg.blas.dtrsm(1.0, factor, (turned[index] * inverse_root).T, lower=1).T
         return turned.ravel()
+
+
+@dataclass(frozen=True)
+class _Largest:
+    """Up to `size` rows of largest priority, for each of some groups: priority, index, curvature and leverage of each.
+
+    Those of two sets of rows add up to those of both.
+    """
+
+    tables: list[Float64Array]
+    size: int
+
+    def __add__(self, other: "_Largest") -> "_Largest":
+        tables = [np.concatenate(pair, axis=1) for pair in zip(self.tables, other.tables, strict=True)]
+        return _Largest([_first(table, self.size) for table in tables], self.size)
+
+
+def _first(table: Float64Array, size: int) -> Float64Array:
+    """The columns of `table` that are largest in its first row."""
+    return table if table.shape[1] <= size else table[:, np.argpartition(-table[0], size - 1)[:size]]
+
+
+def _largest(
+    objective: Objective,
+    within: slice,
+    theta: Float64Array,
+    columns: Columns,
+    inverse_diagonal: Float64Array,
+    n_rows: int,
+    together: bool,
+    by_chance: bool,
+) -> _Largest:
+    """The candidates of `Preconditioner._sample`: one more than are to be taken, for tau."""
+    n_groups, first = 1 if together else objective.n_logits, objective.rows.first
+    luck = np.ones(within.stop - within.start)
+    if by_chance:
+        # The same for a row whichever range, or part of the data, it is in.
+        generator = np.random.PCG64(0)
+        generator.advance(first + within.start)
+        luck -= np.random.Generator(generator).uniform(size=len(luck))
+    result = _Largest([np.empty((4, 0))] * n_groups, n_rows + 1)
+    for block, x, weight in objective.rows.blocks(max(objective.n_columns, objective.n_logits), within):
+        curvature = _curvature(objective.probability(theta, x))
+        if weight is not None:
+            curvature *= weight
+        leverage = curvature * (inverse_diagonal @ (columns.tilde(x, objective.fit_intercept) ** 2).T)
+        if together:
+            leverage = leverage.sum(axis=0, keepdims=True)
+        priority = leverage / luck[block.start - within.start : block.stop - within.start]
+        tables = []
+        for g in range(n_groups):
+            chosen = np.flatnonzero(priority[g])
+            index = first + block.start + chosen
+            table = np.array([priority[g, chosen], index, curvature[g, chosen], leverage[g, chosen]])
+            tables.append(_first(table, n_rows + 1))
+        result += _Largest(tables, n_rows + 1)
+    return result
+
+
+def _diagonal(objective: Objective, within: slice, theta: Float64Array, mean: Float64Array) -> Float64Array:
+    """The sum of s_i p_i (1 - p_i) (x_i - mean, 1)^2, of shape (n_logits, n_columns)."""
+    total = np.zeros((objective.n_logits, objective.n_columns))
+    for _, x, weight in objective.rows.blocks(objective.n_columns, within):
+        curvature = _curvature(objective.probability(theta, x))
+        if weight is not None:
+            curvature *= weight
+        if objective.rows.is_sparse:
+            # without filling x
+            moment, square = curvature @ x, curvature @ (x * x)
+            square += mean**2 * curvature.sum(axis=1)[:, None] - 2 * mean * moment
+        else:
+            square = curvature @ (x - mean) ** 2
+        total[:, : len(mean)] += square
+        if objective.fit_intercept:
+            total[:, -1] += curvature.sum(axis=1)
+    return total
+
+
+def _pairs(objective: Objective, within: slice, theta: Float64Array, columns: Columns) -> Float64Array:
+    """S G_kl of `FullPreconditioner`, of shape (n_pairs, n_columns, n_columns).
+
+    A single logit makes a pair with the 0 of the other class.
+    """
+    n_logits, n_columns = objective.n_logits, objective.n_columns
+    first, second = np.triu_indices(n_logits, 1)
+    total = np.zeros((max(len(first), 1), n_columns, n_columns))
+    for _, x, weight in objective.rows.blocks(len(total) + n_columns, within):
+        probability = objective.probability(theta, x)
+        tilde = np.ascontiguousarray(columns.tilde(x, objective.fit_intercept).T)
+        product = _curvature(probability) if n_logits == 1 else probability[first] * probability[second]
+        if weight is not None:
+            product *= weight
+        if len(product) <= _FEW_PAIRS:
+            for pair, weights in zip(total, product, strict=True):
+                pair += (tilde * weights) @ tilde.T
+        else:
+            for column in range(n_columns):
+                moment = product @ (tilde[column:] * tilde[column]).T
+                total[:, column, column:] += moment
+                total[:, column + 1 :, column] += moment[:, 1:]
+    return total
+
+
+def _second_moment(objective: Objective, within: slice, columns: Columns) -> Float64Array:
+    """The sum of s_i x~_i x~_i^T."""
+    total = np.zeros((objective.n_columns, objective.n_columns))
+    for _, x, weight in objective.rows.blocks(objective.n_columns, within):
+        tilde = columns.tilde(x, objective.fit_intercept)
+        total += tilde.T @ tilde if weight is None else (tilde.T * weight) @ tilde
+    return total
 
 
 def _rows_for(size: int, n_samples: int) -> int:

@@ -4,6 +4,7 @@ No function here, or above, allocates an array of n_samples x n_classes or a sec
 blocks that fit the cache, and a block of a CSR matrix is a view.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, TypeVar
@@ -51,8 +52,10 @@ class Rows:
         origin: Float64Array | None = None,
     ) -> None:
         self.X = X
+        self.dtype = X.dtype
         self.sample_weight = sample_weight
         self.n_samples, self.n_features = X.shape
+        self.first = 0  # the place of the first row among all, where these are a part
         self.is_sparse = sparse.issparse(X)
         self.weight_sum = float(self.n_samples if sample_weight is None else sample_weight.sum())
         self._workers = workers or Workers()
@@ -75,17 +78,23 @@ class Rows:
         """Some rows of X, as they are from the origin."""
         return self.X[index] if self._origin is None else self.X[index] - self._origin
 
-    def sum(self, function: Callable[[slice], T], *, cost: int, of: int | None = None) -> T:
-        """The sum of `function` over ranges of rows that make up all of them, at `cost` multiplications a row.
+    def sum(self, function: Callable[..., T], *args: Any, cost: int) -> T:
+        """The sum of `function(self, range, *args)` over ranges of rows that make up all of them.
 
-        There is one range for each thread where that pays. The sum is taken in the order of the rows, so that it
-        depends on the number of threads, in its rounding, but not on which of them is faster. It may be one of as many
-        other things: lists of results of classes.
+        It takes `cost` multiplications a row. The function and its arguments say all: rows that live elsewhere are
+        summed by the same ones.
         """
-        of = of or self.n_samples
-        n_ranges = self._workers.n_threads if of * cost >= _THREADING_PAYS else 1
-        edges = [of * i // n_ranges for i in range(n_ranges + 1)]
-        parts = self._workers.map(function, [slice(*edge) for edge in itertools.pairwise(edges)])
+        return self.over(functools.partial(function, self), *args, n=self.n_samples, cost=cost)
+
+    def over(self, function: Callable[..., T], *args: Any, n: int, cost: int) -> T:
+        """The sum of `function(range, *args)` over ranges that make up `n` things, of `cost` multiplications each.
+
+        There is one range for each thread where that pays. The sum is taken in their order, so that it depends on the
+        number of threads, in its rounding, but not on which of them is faster. It may be one of lists.
+        """
+        n_ranges = self._workers.n_threads if n * cost >= _THREADING_PAYS else 1
+        edges = [n * i // n_ranges for i in range(n_ranges + 1)]
+        parts = self._workers.map(lambda edge: function(slice(*edge), *args), list(itertools.pairwise(edges)))
         total = parts[0]
         for part in parts[1:]:
             total = total + part  # type: ignore[operator]

@@ -78,10 +78,10 @@ def test_sums_are_over_all_rows_in_order(n_threads):
         ranges.append(within)
         return X[within].sum(axis=0)
 
-    np.testing.assert_allclose(Rows(X, None, pool).sum(total, cost=10**9), X.sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(Rows(X, None, pool).over(total, n=len(X), cost=10**9), X.sum(axis=0), rtol=1e-12)
     assert len(ranges) == n_threads
     ranges.clear()
-    Rows(X, None, pool).sum(total, cost=1)  # too little work for threads
+    Rows(X, None, pool).over(total, n=len(X), cost=1)  # too little work for threads
     assert ranges == [slice(0, 30)]
     pool.close()
 
