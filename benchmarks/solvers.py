@@ -19,8 +19,8 @@ of 63 to 58000 rows, 6 to 6830 columns and 3 to 99 classes (all of the folder bu
     banking77 404 ms (3.6; 1.4), clinc150 1452 (2.0; 2.0), newsgroups20 4096 (3.5; 0.7; some commits earlier)
 
 Where skmax loses: coil20 (0.4), nearly separable images with 20500 parameters, whose curvature changes faster than it
-can be measured; glass (0.9), glmnet_multinomial_example (0.8) and cnae9 (0.9), which plain lbfgs or Newton steps do in as
-few milliseconds; newsgroups20 (0.7 to newton-cg), where SciPy's bookkeeping on two million parameters is half of the
+can be measured; glass (0.9), glmnet_multinomial_example (0.8) and cnae9 (0.9), which plain lbfgs or Newton steps do in
+as few milliseconds; newsgroups20 (0.7 to newton-cg), where SciPy's bookkeeping on two million parameters is half of the
 time. LogisticRegression() as it is stops 1e-4 and more above the minimum on palm100, flavia32, gas_drift8, symptoms41
 and arrhythmia, and is up to five times sooner done.
 

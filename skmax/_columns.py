@@ -21,8 +21,8 @@ from skmax._softmax import FloatArray
 # Spreads that a column's mean may lie from zero before products lose digits to it, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
 
-# The factorisation that turns the columns takes 2 n_features n_samples^2 operations, as many as
-# n_samples / (2 n_logits) evaluations of the objective. It saves most of a hundred and more of them, and more still for a full Hessian.
+# The factorisation that turns the columns takes as many operations, 2 n_features n_samples^2, as
+# n_samples / (2 n_logits) evaluations of the objective. It saves most of a hundred and more, and more still for a full Hessian.
 _ROTATION_PAYS = 200
 
 
@@ -131,7 +131,7 @@ def work_coordinates(rows: Rows, *, centred: bool, n_logits: int) -> tuple[Coord
     columns = Columns.of(rows, centred=centred)
     if rows.is_sparse:
         return Coordinates(), rows, columns
-    if rows.n_samples < rows.n_features and rows.n_samples <= _ROTATION_PAYS * n_logits:
+    if rows.X is not None and rows.n_samples < rows.n_features and rows.n_samples <= _ROTATION_PAYS * n_logits:
         # One QR factorisation of X^T, for an X of n_samples x n_samples.
         origin = columns.mean if centred else None
         deviation = rows.X - columns.mean

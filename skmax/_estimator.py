@@ -230,21 +230,24 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _encode(self, y: NDArray, sample_weight: Float64Array | None) -> Target:
         return encode_target(y, classes=self.classes, class_weight=self.class_weight, sample_weight=sample_weight)
 
-    def _problem(self, X: Design, target: Target, pool: Workers) -> tuple[Objective, Columns, Coordinates]:
-        """The objective without weight decay, in the coordinates to work in."""
-        n_logits = 1 if len(target.classes) == 2 else len(target.frequency)
-        coordinates, rows, columns = work_coordinates(
-            Rows(X, target.sample_weight, pool), centred=self.fit_intercept, n_logits=n_logits
-        )
-        objective = Objective(
-            rows,
+    def _objective(self, X: Design, target: Target, pool: Workers) -> Objective:
+        """The objective without weight decay, of the columns as they are."""
+        return Objective(
+            Rows(X, target.sample_weight, pool),
             target.values,
             n_classes=len(target.frequency),
-            n_logits=n_logits,
+            n_logits=target.n_logits,
             weight_decay=0.0,
             fit_intercept=self.fit_intercept,
         )
-        return objective, columns, coordinates
+
+    def _problem(self, X: Design, target: Target, pool: Workers) -> tuple[Objective, Columns, Coordinates]:
+        """The objective without weight decay, in the coordinates to work in."""
+        objective = self._objective(X, target, pool)
+        coordinates, rows, columns = work_coordinates(
+            objective.rows, centred=self.fit_intercept, n_logits=target.n_logits
+        )
+        return objective.over(rows), columns, coordinates
 
     def _solutions(
         self,

@@ -57,15 +57,18 @@ class Objective:
         weight_decay: float,
         fit_intercept: bool,
     ) -> None:
-        self.rows = rows
         self.target = target
         self.n_classes = n_classes
         self.n_logits = n_logits
-        self.n_features = rows.n_features
-        self.n_columns = rows.n_features + fit_intercept
         self.weight_decay = weight_decay
         self.fit_intercept = fit_intercept
-        self.cost = n_logits * (2 * self.n_columns + LOGIT_COST)
+        self._see(rows)
+
+    def _see(self, rows: Rows) -> None:
+        self.rows = rows
+        self.n_features = rows.n_features
+        self.n_columns = rows.n_features + self.fit_intercept
+        self.cost = self.n_logits * (2 * self.n_columns + LOGIT_COST)
 
     def __call__(self, theta: Float64Array) -> tuple[float, Float64Array]:
         theta = theta.reshape(self.n_logits, self.n_columns)
@@ -104,6 +107,12 @@ class Objective:
             weight_decay=self.weight_decay,
             fit_intercept=self.fit_intercept,
         )
+
+    def over(self, rows: Rows) -> "Objective":
+        """The same, of the same rows in the columns that they have in `rows`."""
+        other = copy.copy(self)
+        other._see(rows)
+        return other
 
     def here(self) -> "Objective":
         """The same with its rows at hand."""

@@ -42,6 +42,8 @@ class Rows:
         Threads. None is the calling one alone.
     origin : ndarray of shape (n_features,), default=None
         Subtracted from each row of a dense X, block by block.
+    first : int, default=0
+        The place of the first row among all, where these are a part.
     """
 
     def __init__(
@@ -50,20 +52,25 @@ class Rows:
         sample_weight: Float64Array | None = None,
         workers: Workers | None = None,
         origin: Float64Array | None = None,
+        first: int = 0,
     ) -> None:
         self.X = X
         self.dtype = X.dtype
         self.sample_weight = sample_weight
         self.n_samples, self.n_features = X.shape
-        self.first = 0  # the place of the first row among all, where these are a part
+        self.first = first
         self.is_sparse = sparse.issparse(X)
         self.weight_sum = float(self.n_samples if sample_weight is None else sample_weight.sum())
         self._workers = workers or Workers()
         self._origin = None if origin is None else origin.astype(X.dtype)
 
+    def on(self, workers: Workers) -> "Rows":
+        """The same rows, for other threads."""
+        return Rows(self.X, self.sample_weight, workers, self._origin, self.first)
+
     def seen_from(self, origin: Float64Array) -> "Rows":
         """The same rows less `origin`."""
-        return Rows(self.X, self.sample_weight, self._workers, origin)
+        return Rows(self.X, self.sample_weight, self._workers, origin, self.first)
 
     def of_other_columns(self, X: Design) -> "Rows":
         """Rows of another X, with the same weights."""

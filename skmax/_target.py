@@ -1,6 +1,6 @@
 """From the `y` and weights that a user passes to the classes, targets and weights that the objective takes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -49,6 +49,120 @@ class Target:
     frequency: Float64Array
     weight_sum: float
 
+    @property
+    def n_logits(self) -> int:
+        """One for two classes, else one for each that is present."""
+        return 1 if len(self.classes) == 2 else len(self.frequency)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a part of `y`, or all of it, holds.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_labels,), or None
+        The labels in it, sorted; None for distributions.
+    values : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_classes)
+        Indices into `labels`, or into the columns where each row has all in one of them; or distributions.
+    n_columns : int
+        Of the distributions.
+    """
+
+    labels: NDArray | None
+    values: NDArray
+    n_columns: int = 0
+
+    @classmethod
+    def of(cls, y: NDArray) -> "Part":
+        """A TypeError or ValueError if `y` holds neither labels nor distributions."""
+        distributions = as_distributions(y)
+        if distributions is None:
+            return cls(*_unique_labels(column_or_1d(y, warn=True)))
+        one_hot = bool(np.all((distributions == 0) | (distributions == 1)))
+        return cls(None, distributions.argmax(axis=1) if one_hot else distributions, distributions.shape[1])
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a `y` is encoded, known from all of its parts.
+
+    Attributes
+    ----------
+    classes, present, frequency, weight_sum
+        As of `Target`.
+    factor : ndarray of shape (n_classes,), or None
+        Of the weights, by class.
+    """
+
+    classes: NDArray
+    present: NDArray[np.bool_]
+    frequency: Float64Array
+    weight_sum: float
+    factor: Float64Array | None
+
+    @classmethod
+    def of(cls, labels: NDArray, total: Float64Array, class_weight: Mapping[Any, float] | str | None) -> "Encoding":
+        """Of all `labels`, with the `total` weight of each."""
+        factor = None
+        if class_weight is not None:
+            factor = _class_factors(class_weight, labels, total)
+            total = total * factor
+        present = total > 0
+        if present.sum() < 2:
+            raise ValueError(
+                "y must hold at least 2 classes with positive weight; got "
+                + (f"one class, {labels[present].tolist()[0]!r}." if present.any() else "none of its classes.")
+            )
+        weight_sum = float(total.sum())
+        return cls(labels, present, total[present] / weight_sum, weight_sum, factor)
+
+    def apply(self, part: Part, weight: Float64Array | None) -> "Target":
+        values = class_indices(part, self.classes)
+        if self.factor is not None:
+            values, weight = _apply_class_weight(values, weight, self.factor)
+        if not self.present.all():
+            # Rows of an absent class have weight zero: any index will do for them.
+            present = self.present
+            values = values[:, present] if values.ndim == 2 else np.maximum(np.cumsum(present) - 1, 0)[values]
+        return Target(self.classes, self.present, values, weight, self.frequency, self.weight_sum)
+
+
+def all_labels(parts: Sequence[tuple[NDArray | None, int]], classes: ArrayLike | None) -> NDArray:
+    """The labels, sorted, of parts with these `labels` and `n_columns`; those that the user gives, if given."""
+    known = None if classes is None else _check_classes(classes)
+    labels = [part for part, _ in parts if part is not None]
+    widths = sorted({width for part, width in parts if part is None})
+    if len(widths) > 1 or (labels and widths):
+        raise ValueError(
+            f"y must hold labels, or distributions over the same classes, in all of its parts; got {widths} columns"
+            + (" in some, labels in others." if labels else ".")
+        )
+    if widths:
+        return _label_columns(widths[0], known, classes)
+    found = labels[0] if len(labels) == 1 else _unique_labels(np.concatenate(labels))[0]
+    if known is None:
+        return found
+    outside = found[~np.isin(found, known)]
+    if len(outside):
+        shown = ", ".join(map(repr, outside[:10].tolist())) + (", ..." if len(outside) > 10 else "")
+        raise ValueError(f"y must hold only labels in classes; got {len(outside)} other: {shown}.")
+    return known
+
+
+def class_indices(part: Part, classes: NDArray) -> NDArray:
+    """The values of `part`, as indices into `classes` or distributions over them."""
+    if part.labels is None or part.labels is classes:
+        return part.values
+    return np.searchsorted(classes, part.labels)[part.values]
+
+
+def class_totals(values: NDArray, weight: Float64Array | None, n_classes: int) -> Float64Array:
+    """The weight of each class."""
+    if values.ndim == 1:
+        return np.bincount(values, weights=weight, minlength=n_classes).astype(np.float64, copy=False)
+    return values.sum(axis=0, dtype=np.float64) if weight is None else weight @ values
+
 
 def encode_target(
     y: NDArray,
@@ -64,34 +178,15 @@ def encode_target(
     TypeError, ValueError
         If `y` is neither, names a label outside `classes`, or has fewer than two classes with positive weight.
     """
-    known = None if classes is None else _check_classes(classes)
-    distributions = as_distributions(y)
-    if distributions is None:
-        labels, values = _encode_labels(column_or_1d(y, warn=True), known)
-    else:
-        labels, values = _label_columns(distributions, known, classes), distributions
-        if np.all((distributions == 0) | (distributions == 1)):
-            values = distributions.argmax(axis=1)
-    weight = sample_weight
-    total = _class_totals(values, weight, len(labels))
-    if class_weight is not None:
-        factor = _class_factors(class_weight, labels, total)
-        values, weight = _apply_class_weight(values, weight, factor)
-        total = _class_totals(values, weight, len(labels))
-    present = total > 0
-    if present.sum() < 2:
-        raise ValueError(
-            "y must hold at least 2 classes with positive weight; got "
-            + (f"one class, {labels[present].tolist()[0]!r}." if present.any() else "none of its classes.")
-        )
-    if not present.all():
-        # Rows of an absent class have weight zero: any index will do for them.
-        values = values[:, present] if values.ndim == 2 else np.maximum(np.cumsum(present) - 1, 0)[values]
-    total = total[present]
-    return Target(labels, present, values, weight, total / total.sum(), float(total.sum()))
+    part = Part.of(y)
+    labels = all_labels([(part.labels, part.n_columns)], classes)
+    total = class_totals(class_indices(part, labels), sample_weight, len(labels))
+    return Encoding.of(labels, total, class_weight).apply(part, sample_weight)
 
 
-def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Float64Array | None:
+def check_sample_weight(
+    sample_weight: ArrayLike | None, n_samples: int, *, may_be_zero: bool = False
+) -> Float64Array | None:
     """Non-negative finite weights of shape (n_samples,), not all zero. A single number stands for as many."""
     if sample_weight is None:
         return None
@@ -107,7 +202,7 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_samples: int) -> Floa
         raise ValueError(f"sample_weight must be non-negative; got {weight[where]:g} at position {where}.")
     with np.errstate(over="ignore"):
         total = weight.sum()
-    if not 0 < total < np.inf:
+    if not 0 < total < np.inf and not (may_be_zero and total == 0):
         raise ValueError(f"sample_weight must have a finite sum above zero; got {total:g}.")
     return weight
 
@@ -122,17 +217,10 @@ def _check_classes(classes: ArrayLike) -> NDArray:
     return unique
 
 
-def _encode_labels(y: NDArray, known: NDArray | None) -> tuple[NDArray, NDArray]:
+def _unique_labels(y: NDArray) -> tuple[NDArray, NDArray]:
     try:
         check_classification_targets(y)
-        found, codes = np.unique(y, return_inverse=True)
-        if known is None:
-            return found, codes
-        outside = found[~np.isin(found, known)]
-        if len(outside):
-            shown = ", ".join(map(repr, outside[:10].tolist())) + (", ..." if len(outside) > 10 else "")
-            raise ValueError(f"y must hold only labels in classes; got {len(outside)} other: {shown}.")
-        return known, np.searchsorted(known, found)[codes]
+        return np.unique(y, return_inverse=True)
     except TypeError as error:
         raise TypeError(f"y must hold labels that can be sorted, of one type: {error}.") from error
 
@@ -152,13 +240,13 @@ def as_distributions(y: ArrayLike, *, n_classes: int | None = None) -> NDArray |
     return rows
 
 
-def _label_columns(y: NDArray, known: NDArray | None, classes: ArrayLike | None) -> NDArray:
-    """Labels of the columns of distributions `y`."""
+def _label_columns(n_columns: int, known: NDArray | None, classes: ArrayLike | None) -> NDArray:
+    """Labels of the columns of distributions."""
     if known is None:
-        return np.arange(y.shape[1])
-    if len(known) != y.shape[1]:
+        return np.arange(n_columns)
+    if len(known) != n_columns:
         raise ValueError(
-            f"classes must name each column where y holds distributions: {y.shape[1]} columns; got {len(known)} labels."
+            f"classes must name each column where y holds distributions: {n_columns} columns; got {len(known)} labels."
         )
     if np.any(known != np.asarray(classes)):
         raise ValueError(
@@ -166,12 +254,6 @@ def _label_columns(y: NDArray, known: NDArray | None, classes: ArrayLike | None)
             f"{np.asarray(classes).tolist()}. Sort both: order = np.argsort(classes), then y[:, order]."
         )
     return known
-
-
-def _class_totals(values: NDArray, weight: Float64Array | None, n_classes: int) -> Float64Array:
-    if values.ndim == 1:
-        return np.bincount(values, weights=weight, minlength=n_classes).astype(np.float64, copy=False)
-    return values.sum(axis=0, dtype=np.float64) if weight is None else weight @ values
 
 
 def _class_factors(class_weight: Mapping[Any, float] | str, labels: NDArray, total: Float64Array) -> Float64Array:

@@ -72,14 +72,15 @@ class Workers:
 
 
 @contextmanager
-def workers() -> Iterator[Workers]:
+def workers(n_threads: int | None = None) -> Iterator[Workers]:
     """As many workers as the limits in force allow: those of threadpoolctl, joblib and OMP_NUM_THREADS, and the cores.
 
-    A fit inside a process of joblib's, or in a thread beside another fit, finds fewer allowed, or one.
+    A fit inside a process of joblib's, or in a thread beside another fit, finds fewer allowed, or one. `n_threads` is
+    for who knows how many there are.
     """
     allowed = _one_thread.enter()
     try:
-        pool = Workers(min(allowed, joblib.cpu_count()) if allowed > 1 else 1)
+        pool = Workers(n_threads or (min(allowed, joblib.cpu_count()) if allowed > 1 else 1))
         try:
             yield pool
         finally:
