@@ -21,8 +21,8 @@ from skmax._softmax import FloatArray
 # Spreads that a column's mean may lie from zero before products lose digits to it, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
 
-# The factorisation that turns the columns takes as many operations, 2 n_features n_samples^2, as
-# n_samples / (2 n_logits) evaluations of the objective. It saves most of a hundred and more, and more still for a full Hessian.
+# The factorisation that turns the columns takes 2 n_features n_samples^2 operations, as do n_samples / (2 n_logits)
+# evaluations of the objective. It saves most of a hundred and more, and more still for a full Hessian.
 _ROTATION_PAYS = 200
 
 

@@ -142,6 +142,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     _doc_link_module = "skmax"
     _doc_link_template = "https://skmax.readthedocs.io/en/latest/api/{estimator_module}.{estimator_name}.html"
 
+    _caller = CALLER  # the `stacklevel` of a warning in `fit`
+
     _parameter_constraints = {
         "weight_decay": [Interval(Real, 0, None, closed="left"), StrOptions({"1/n_samples"})],
         "fit_intercept": ["boolean"],
@@ -218,7 +220,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             monitor.end(fitted._fitted_attributes())
         message = self._not_converged()
         if message is not None:
-            warnings.warn(message, ConvergenceWarning, stacklevel=CALLER)
+            warnings.warn(message, ConvergenceWarning, stacklevel=self._caller)
         return self
 
     def _validate(

@@ -1,0 +1,593 @@
+"""Softmax regression on Dask collections: the same sums, taken where the rows are.
+
+The objective, its gradient, the products of its Hessian, the statistics of the columns and what a preconditioner is
+made of are sums over rows of functions that know only their rows and arguments (`Rows.sum`, `Objective.sum`). Here the
+rows are in the partitions of a Dask collection. Each has a local `Objective` on the worker that holds it; a sum sends
+out the function and its arguments, mostly the parameters, and brings back one result, added up by a tree in the order
+of the partitions. All else, the solver, the preconditioners, `tol`, `gap_`, is the code of :class:`SoftmaxRegression`.
+"""
+
+import copy
+import operator
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skmax._estimator import SoftmaxRegression, WeightDecay
+from skmax._objective import Objective
+from skmax._rows import Design, Float64Array, Rows
+from skmax._softmax import FloatArray
+from skmax._target import Encoding, Part, Target, all_labels, check_sample_weight, class_indices, class_totals
+from skmax._threads import Workers, workers
+
+try:
+    import dask
+    import distributed
+    from dask import array as da
+    from dask.sizeof import sizeof
+    from dask.utils import is_arraylike, is_dataframe_like
+except ImportError as error:
+    raise ImportError("skmax.dask needs Dask: pip install 'skmax[dask]'.") from error
+
+__all__ = ["DaskSoftmaxRegression"]
+
+T = TypeVar("T")
+
+# Results that are added at a node of the tree.
+_BRANCHES = 8
+
+
+class DaskSoftmaxRegression(SoftmaxRegression):
+    """Softmax regression on Dask arrays and dataframes: the same answer as :class:`SoftmaxRegression`'s.
+
+    The rows stay in their partitions on the workers. Each evaluation of the objective sends the parameters out, and
+    one loss and gradient comes back, added up by a tree; the client never holds the data. The answer depends on the
+    partitions in its rounding only; on the same partitions, threads and versions, it is the same to the last bit.
+
+    Parameters
+    ----------
+    weight_decay, fit_intercept, class_weight, classes, tol, max_iter, warm_start, verbose
+        As for :class:`SoftmaxRegression`.
+    persist : bool, default=True
+        Keep the partitions in the workers' memory for the fit. If not, they are computed from their source for each
+        evaluation anew, which takes as long as that takes, some 20 to 200 times.
+    client : distributed.Client, default=None
+        Where to compute; None is the current default client. It is not pickled, and clones share it.
+
+    Attributes
+    ----------
+    classes_, coef_, intercept_, objective_, gap_, converged_, n_iter_, loss_curve_, n_features_in_, feature_names_in_
+        As of :class:`SoftmaxRegression`.
+
+    See Also
+    --------
+    SoftmaxRegression : For data that one machine holds, in memory or as a memory-mapped file.
+
+    Notes
+    -----
+    A worker that is lost takes its partitions with it: Dask computes them anew from their source, and the fit goes on.
+
+    With as many partitions as the workers have threads, or more, each is summed by one thread; with fewer, by as many
+    as there are for each. Partitions of 10 to 100 MB are a good size: the scheduler needs about a millisecond for each
+    in each evaluation. Preconditioners bring rows to the client, up to 4 for each parameter and 8200 in all for the
+    whole Hessian; for the Hessian's blocks, up to 4 n_features for each class, one class after the other.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client, LocalCluster
+    >>> from sklearn.datasets import load_iris
+    >>> from skmax.dask import DaskSoftmaxRegression
+    >>> X, y = load_iris(return_X_y=True)
+    >>> with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster, Client(cluster):
+    ...     model = DaskSoftmaxRegression().fit(da.from_array(X, chunks=(50, 4)), da.from_array(y, chunks=50))
+    >>> model.predict(X[:2]).tolist()
+    [0, 0]
+    """
+
+    _parameter_constraints = {
+        **SoftmaxRegression._parameter_constraints,
+        "persist": ["boolean"],
+        "client": "no_validation",
+    }
+
+    _caller = SoftmaxRegression._caller + 1
+
+    def __init__(
+        self,
+        weight_decay: WeightDecay = "1/n_samples",
+        *,
+        fit_intercept: bool = True,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        classes: ArrayLike | None = None,
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        warm_start: bool = False,
+        verbose: int = 0,
+        persist: bool = True,
+        client: "distributed.Client | None" = None,
+    ) -> None:
+        super().__init__(
+            weight_decay,
+            fit_intercept=fit_intercept,
+            class_weight=class_weight,
+            classes=classes,
+            tol=tol,
+            max_iter=max_iter,
+            warm_start=warm_start,
+            verbose=verbose,
+        )
+        self.persist = persist
+        self.client = client
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "DaskSoftmaxRegression":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : dask Array or DataFrame of shape (n_samples, n_features)
+            Training data, its rows in any chunks, of unknown sizes too; its columns in one. Chunks are dense or
+            SciPy's sparse.
+        y : dask Array, Series or DataFrame of shape (n_samples,) or (n_samples, n_classes)
+            Labels or distributions, in the same partitions as `X`, or to be put there where the sizes are known. A
+            NumPy array is, too.
+        sample_weight : dask Array or Series of shape (n_samples,), default=None
+            Non-negative weights, not all zero; as `y`.
+
+        Returns
+        -------
+        self : DaskSoftmaxRegression
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument breaks a rule; the message names the argument, the partition and the value. An earlier fit
+            stays as it was.
+        RuntimeError
+            If the client was closed, or the computation cancelled.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the objective is estimated to be further than `tol` from its minimum, or its minimum is at infinity.
+        """
+        super().fit(X, y, sample_weight)
+        return self
+
+    def _validate(self, X: Any, y: Any, sample_weight: Any) -> "tuple[_Partitions, _Partitions, None]":
+        parts = _partitions(X, y, sample_weight)
+        if is_dataframe_like(X):
+            validate_data(self, X._meta, skip_check_array=True)
+        else:
+            self.__dict__.pop("feature_names_in_", None)
+            self.n_features_in_ = int(X.shape[1])
+        client = self.client
+        if client is None:
+            try:
+                client = distributed.default_client()
+            except ValueError:
+                raise ValueError(
+                    "client=None takes the current client, and there is none. Start one, as with "
+                    "distributed.Client(), or pass client=."
+                ) from None
+        loaded = [
+            dask.delayed(_load, pure=False)(*part, place, self.n_features_in_) for place, part in enumerate(parts)
+        ]
+        partitions = _Partitions(client, self.persist, loaded)
+        return partitions, partitions, None
+
+    def _encode(self, y: "_Partitions", sample_weight: None) -> Target:
+        partitions = y
+        found = partitions.gather(_found)
+        partitions.n_samples = [n_samples for n_samples, *_ in found]
+        partitions.dtype = np.result_type(*(dtype for _, dtype, *_ in found))
+        partitions.is_sparse = any(is_sparse for _, _, is_sparse, *_ in found)
+        filled = [labels for n_samples, _, _, labels in found if n_samples]
+        if not filled:
+            raise ValueError("X must have at least one row; got none in all of its partitions.")
+        labels = all_labels(filled, self.classes)
+        encoding = Encoding.of(labels, partitions.sum(_totals, labels), self.class_weight)
+        partitions.encoding = encoding
+        return Target(
+            encoding.classes,
+            encoding.present,
+            np.empty(0, dtype=np.intp),
+            None,
+            encoding.frequency,
+            encoding.weight_sum,
+        )
+
+    def _objective(self, X: "_Partitions", target: Target, pool: Workers) -> Objective:
+        partitions = X.map(_local_objective, X.encoding, X.dtype, X.is_sparse, self.fit_intercept, places=True)
+        return _RemoteObjective(
+            _RemoteRows(partitions, self.n_features_in_, target.weight_sum, pool),
+            target.values,
+            n_classes=len(target.frequency),
+            n_logits=target.n_logits,
+            weight_decay=0.0,
+            fit_intercept=self.fit_intercept,
+        )
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy; for distributions, the accuracy to be expected of labels drawn from them.
+
+        Parameters
+        ----------
+        X : dask Array or DataFrame, or array-like, of shape (n_samples, n_features)
+            The samples.
+        y : as `X`, of shape (n_samples,) or (n_samples, n_classes)
+            Labels, or distributions with columns in the order of `classes_`.
+        sample_weight : as `X`, of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        score : float
+        """
+        if not _is_dask(X):
+            return super().score(X, y, sample_weight)
+        local = self.to_local()
+        scores = [dask.delayed(_score)(local, *part) for part in _partitions(X, y, sample_weight)]
+        hits, weight = np.sum(dask.compute(*scores), axis=0)
+        return float(hits / weight)
+
+    def to_local(self) -> SoftmaxRegression:
+        """The fitted :class:`SoftmaxRegression` with the same parameters and attributes.
+
+        Returns
+        -------
+        model : SoftmaxRegression
+        """
+        check_is_fitted(self)
+        names = SoftmaxRegression._get_param_names()
+        local = SoftmaxRegression(**{name: value for name, value in self.get_params().items() if name in names})
+        local.__dict__.update(copy.deepcopy(self._fitted_attributes()))
+        return local
+
+    def _by_blocks(self, X: Any, function: Callable[[FloatArray], NDArray]) -> Any:
+        if not _is_dask(X):
+            return super()._by_blocks(X, function)
+        check_is_fitted(self)
+        _check_columns(X)
+        local = self.to_local()
+        one = np.zeros((1, self.n_features_in_), dtype=X.dtype if is_arraylike(X) else np.float64)
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None:
+            local.__dict__.pop("feature_names_in_")
+        empty = local._by_blocks(one, function)[:0]
+        delayed = _to_delayed(X)
+        sizes = X.chunks[0] if is_arraylike(X) else (np.nan,) * len(delayed)
+        shared = dask.delayed(self.to_local())
+        return da.concatenate(
+            [
+                da.from_delayed(
+                    dask.delayed(_predict)(shared, part, function, empty), (size, *empty.shape[1:]), dtype=empty.dtype
+                )
+                for part, size in zip(delayed, sizes, strict=True)
+            ],
+            allow_unknown_chunksizes=True,
+        )
+
+    def __copy__(self) -> "DaskSoftmaxRegression":
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)  # with the client, which a pickle leaves out
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "client": None}
+
+    def __sklearn_clone__(self) -> "DaskSoftmaxRegression":
+        bare = copy.copy(self)
+        bare.client = None
+        other = super(DaskSoftmaxRegression, bare).__sklearn_clone__()
+        other.client = self.client
+        return other
+
+
+class _Partitions:
+    """Values on the workers, one for each partition of the rows, and what is known of them."""
+
+    def __init__(self, client: Any, persist: bool, parts: list[Any], places: list[int] | None = None) -> None:
+        self.client = client
+        self.persist = persist
+        self.parts = self._run(client.persist, parts) if persist else parts
+        self.n_samples: list[int] = []
+        self.dtype: Any = None
+        self.is_sparse = False
+        self.encoding: Any = None
+        n_threads = sum(client.nthreads().values())
+        self.n_threads = max(1, n_threads // len(parts))
+
+    def map(self, function: Callable[..., Any], *args: Any, places: bool = False) -> "_Partitions":
+        """`function(value, *args)` of each partition; with `places`, `function(value, n_samples_before, *args)`."""
+        before = np.cumsum([0, *self.n_samples[:-1]]).tolist()
+        other = copy.copy(self)
+        parts = [
+            dask.delayed(function, pure=False)(part, *([first] if places else []), *args)
+            for part, first in zip(self.parts, before, strict=True)
+        ]
+        other.parts = self._run(self.client.persist, parts) if self.persist else parts
+        return other
+
+    def gather(self, function: Callable[..., T], *args: Any, which: Sequence[int] | None = None) -> list[T]:
+        """`function(value, *args)` of each partition, or of some, with an argument of its own each."""
+        if which is None:
+            tasks = [dask.delayed(function, pure=False)(part, *args) for part in self.parts]
+        else:
+            tasks = [
+                dask.delayed(function, pure=False)(self.parts[place], *own)
+                for place, own in zip(which, zip(*args, strict=True), strict=True)
+            ]
+        return self._run(self.client.compute, tasks, wait=True)
+
+    def sum(self, function: Callable[..., T], *args: Any) -> T:
+        """The sum of `function(value, *args)`, in the order of the partitions."""
+        # The arguments, mostly the parameters, are a task of their own: one copy for all, made anew if it is lost.
+        shared = dask.delayed(args, name=f"arguments-{uuid.uuid4().hex}", traverse=False)
+        level = [dask.delayed(_apply, pure=False)(function, part, shared, self.n_threads) for part in self.parts]
+        while len(level) > 1:
+            level = [
+                dask.delayed(_add, pure=False)(level[start : start + _BRANCHES])
+                for start in range(0, len(level), _BRANCHES)
+            ]
+        return self._run(self.client.compute, level, wait=True)[0]
+
+    def _run(self, method: Callable[..., Any], values: list[Any], *, wait: bool = False) -> Any:
+        """`method(values)` of the client; with `wait`, its results. If that is broken off, what was begun is too."""
+        futures = None
+        try:
+            futures = method(values)
+            return self.client.gather(futures) if wait else futures
+        except (distributed.CancelledError, distributed.client.FutureCancelledError) as error:
+            raise RuntimeError(
+                "The Dask client was closed, or the computation cancelled, during the fit. An earlier fit is kept; "
+                "fit again with a client that stays open."
+            ) from error
+        except BaseException:
+            if futures is not None and self.client.status == "running":
+                self.client.cancel(futures)
+            raise
+
+
+class _RemoteRows(Rows):
+    """Rows in partitions: sums over them are taken there, `over` classes here."""
+
+    def __init__(self, partitions: _Partitions, n_features: int, weight_sum: float, pool: Workers) -> None:
+        self.partitions = partitions
+        self.X = self.sample_weight = None
+        self.n_samples, self.n_features = sum(partitions.n_samples), n_features
+        self.dtype, self.is_sparse = partitions.dtype, partitions.is_sparse
+        self.weight_sum = weight_sum
+        self.first = 0
+        self._workers = pool
+
+    def sum(self, function: Callable[..., T], *args: Any, cost: int) -> T:
+        return self.partitions.sum(_sum_of_rows, function, args, cost)
+
+    def seen_from(self, origin: Float64Array) -> "_RemoteRows":
+        partitions = self.partitions.map(_seen_from, origin)
+        return _RemoteRows(partitions, self.n_features, self.weight_sum, self._workers)
+
+    def at(self, index: NDArray[np.intp] | slice) -> Design:
+        return self.fetch(index)[0]
+
+    def fetch(self, index: NDArray[np.intp] | slice) -> tuple[Design, NDArray, Float64Array | None]:
+        """X, targets and weights of some rows, in the order of their places."""
+        index = np.arange(self.n_samples)[index] if isinstance(index, slice) else index
+        edges = np.cumsum([0, *self.partitions.n_samples])
+        bounds = np.searchsorted(index, edges)
+        which = [place for place in range(len(edges) - 1) if bounds[place + 1] > bounds[place]]
+        own = [index[bounds[place] : bounds[place + 1]] - edges[place] for place in which]
+        fetched = self.partitions.gather(_take, own, which=which)
+        X, target, weight = zip(*fetched, strict=True)
+        if any(values.ndim == 2 for values in target):  # some partitions may have rows of one class each only
+            identity = np.eye(max(values.shape[1] for values in target if values.ndim == 2))
+            target = tuple(values if values.ndim == 2 else identity[values] for values in target)
+        return (
+            sparse.vstack(X, format="csr") if self.is_sparse else np.concatenate(X),
+            np.concatenate(target),
+            None if weight[0] is None else np.concatenate(weight),
+        )
+
+
+class _RemoteObjective(Objective):
+    """The objective over `_RemoteRows`."""
+
+    rows: _RemoteRows
+
+    def sum(self, function: Callable[..., T], *args: Any, cost: int) -> T:
+        return self.rows.partitions.sum(_sum_of_objective, function, args, cost)
+
+    def of_rows(self, index: NDArray[np.intp] | slice, factor: Float64Array | None) -> Objective:
+        X, target, weight = self.rows.fetch(index)
+        if factor is not None:
+            weight = factor if weight is None else factor * weight
+        return Objective(
+            Rows(X, weight, self.rows._workers),
+            target,
+            n_classes=self.n_classes,
+            n_logits=self.n_logits,
+            weight_decay=self.weight_decay,
+            fit_intercept=self.fit_intercept,
+        )
+
+    def here(self) -> Objective:
+        return self.of_rows(slice(None), None)
+
+
+@sizeof.register(Objective)
+def _size_of_objective(objective: Objective) -> int:
+    """For the scheduler, which sends tasks to where the data is."""
+    rows = objective.rows
+    values = (rows.X, objective.target, rows.sample_weight)
+    return sum(sizeof(value) for value in values if value is not None)
+
+
+# What runs on the workers.
+
+
+def _load(X: Any, y: Any, sample_weight: Any, place: int, n_features: int) -> tuple[Design, Part, Float64Array | None]:
+    """A partition, checked."""
+    try:
+        n_rows = X.shape[0]
+        for name, value in (("y", y), ("sample_weight", sample_weight)):
+            if value is not None and np.shape(value)[0] != n_rows:
+                raise ValueError(f"X and {name} must have the same rows; got {n_rows} and {np.shape(value)[0]}.")
+        X = check_array(
+            X,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_min_samples=0,
+            ensure_min_features=0,
+            input_name="X",
+        )
+        if X.shape[1] != n_features:
+            raise ValueError(f"X must have the same columns in all partitions, {n_features}; got {X.shape[1]}.")
+        if n_rows == 0:
+            return X, Part(np.empty(0), np.empty(0, dtype=np.intp)), None if sample_weight is None else np.empty(0)
+        return X, Part.of(np.asarray(y)), check_sample_weight(sample_weight, n_rows, may_be_zero=True)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"Partition {place}: {error}") from error
+
+
+def _found(loaded: tuple[Design, Part, Float64Array | None]) -> tuple[int, Any, bool, tuple[NDArray | None, int]]:
+    X, part, _ = loaded
+    return X.shape[0], X.dtype, sparse.issparse(X), (part.labels, part.n_columns)
+
+
+def _totals(loaded: tuple[Design, Part, Float64Array | None], n_threads: int, labels: NDArray) -> Float64Array:
+    X, part, weight = loaded
+    if X.shape[0] == 0:
+        return np.zeros(len(labels))
+    return class_totals(class_indices(part, labels), weight, len(labels))
+
+
+def _local_objective(
+    loaded: tuple[Design, Part, Float64Array | None],
+    first: int,
+    encoding: Encoding,
+    dtype: Any,
+    is_sparse: bool,
+    fit_intercept: bool,
+) -> Objective:
+    X, part, weight = loaded
+    X = X.astype(dtype, copy=False)
+    if is_sparse and not sparse.issparse(X):
+        X = sparse.csr_array(X)
+    if X.shape[0] == 0:
+        part = Part(encoding.classes, part.values)
+    target = encoding.apply(part, weight)
+    return Objective(
+        Rows(X, target.sample_weight, first=first),
+        target.values,
+        n_classes=len(target.frequency),
+        n_logits=target.n_logits,
+        weight_decay=0.0,
+        fit_intercept=fit_intercept,
+    )
+
+
+def _apply(function: Callable[..., T], value: Any, args: tuple[Any, ...], n_threads: int) -> T:
+    return function(value, n_threads, *args)
+
+
+def _sum_of_objective(
+    objective: Objective, n_threads: int, function: Callable[..., T], args: tuple[Any, ...], cost: int
+) -> T:
+    with workers(n_threads) as pool:
+        return objective.over(objective.rows.on(pool)).sum(function, *args, cost=cost)
+
+
+def _sum_of_rows(
+    objective: Objective, n_threads: int, function: Callable[..., T], args: tuple[Any, ...], cost: int
+) -> T:
+    with workers(n_threads) as pool:
+        return objective.rows.on(pool).sum(function, *args, cost=cost)
+
+
+def _add(results: list[Any]) -> Any:
+    total = results[0]
+    for result in results[1:]:
+        total = operator.add(total, result)
+    return total
+
+
+def _seen_from(objective: Objective, origin: Float64Array) -> Objective:
+    return objective.over(objective.rows.seen_from(origin))
+
+
+def _take(objective: Objective, index: NDArray[np.intp]) -> tuple[Design, NDArray, Float64Array | None]:
+    weight = objective.rows.sample_weight
+    return objective.rows.at(index), objective.target[index], None if weight is None else weight[index]
+
+
+def _predict(local: SoftmaxRegression, X: Any, function: Callable[[FloatArray], NDArray], empty: NDArray) -> NDArray:
+    return local._by_blocks(X, function) if X.shape[0] else empty
+
+
+def _score(local: SoftmaxRegression, X: Any, y: Any, sample_weight: Any) -> tuple[float, float]:
+    if X.shape[0] == 0:
+        return 0.0, 0.0
+    weight = float(X.shape[0] if sample_weight is None else np.sum(sample_weight))
+    return (local.score(X, np.asarray(y), sample_weight) * weight if weight else 0.0), weight
+
+
+# What a user passes.
+
+
+def _is_dask(X: Any) -> bool:
+    return dask.is_dask_collection(X)
+
+
+def _check_columns(X: Any) -> None:
+    if not _is_dask(X) or not (is_arraylike(X) or is_dataframe_like(X)):
+        raise TypeError(f"X must be a dask Array or DataFrame; got {type(X).__module__}.{type(X).__name__}.")
+    if is_arraylike(X):
+        if X.ndim != 2 or np.isnan(X.shape[1]):
+            raise ValueError(f"X must be two-dimensional, with a known number of columns; got shape {X.shape}.")
+        if X.numblocks[1] > 1:
+            raise ValueError(
+                f"X must have its columns in one chunk; got chunks of {X.chunks[1]} columns. X.rechunk({{1: -1}}) puts "
+                "them together."
+            )
+
+
+def _to_delayed(collection: Any) -> list[Any]:
+    """The partitions, one after the other."""
+    return list(np.ravel(np.array(collection.to_delayed(), dtype=object)))
+
+
+def _partitions(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
+    """(X, y, sample_weight) of each partition."""
+    _check_columns(X)
+    parts = _to_delayed(X)
+    known = is_arraylike(X) and not np.isnan(X.chunks[0]).any()
+    aligned = [parts]
+    for name, value in (("y", y), ("sample_weight", sample_weight)):
+        if value is None and name == "sample_weight":
+            aligned.append([None] * len(parts))
+            continue
+        if not _is_dask(value):
+            if not known:
+                raise TypeError(
+                    f"{name} must be a Dask collection in the partitions of X, as X has chunks of unknown sizes; got "
+                    f"{type(value).__name__}."
+                )
+            value = da.from_array(np.asarray(value), chunks=-1)
+        if is_arraylike(value) and known and not np.isnan(value.shape[0]):
+            if value.shape[0] != X.shape[0]:
+                raise ValueError(f"X and {name} must have the same rows; got {X.shape[0]} and {value.shape[0]}.")
+            value = value.rechunk({0: X.chunks[0], **({1: -1} if value.ndim == 2 else {})})
+        own = _to_delayed(value)
+        if len(own) != len(parts):
+            raise ValueError(
+                f"{name} must be in the partitions of X, {len(parts)}; got {len(own)}. Repartition one of them."
+            )
+        aligned.append(own)
+    return list(zip(*aligned, strict=True))

@@ -1,0 +1,361 @@
+"""Dask collections on a real cluster, of two worker processes: the same answer, whatever happens on the way."""
+
+import os
+import pickle
+import signal
+import time
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_wine
+from sklearn.exceptions import ConvergenceWarning
+
+from skmax import SoftmaxRegression
+from skmax._columns import Columns
+from skmax._objective import Objective
+from skmax._preconditioner import (
+    BlockPreconditioner,
+    DiagonalPreconditioner,
+    FullPreconditioner,
+    KroneckerPreconditioner,
+    LowRankPreconditioner,
+)
+from skmax._rows import Rows
+
+dask = pytest.importorskip("dask")
+distributed = pytest.importorskip("distributed")
+da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
+pd = pytest.importorskip("pandas")
+from skmax import dask as skmax_dask  # noqa: E402
+from skmax.dask import DaskSoftmaxRegression  # noqa: E402
+
+WINE = load_wine(return_X_y=True)
+DIGITS = load_digits(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", memory_limit=0, host="127.0.0.1"
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    with distributed.Client(cluster) as client:
+        yield client
+
+
+def chunked(array, rows):
+    return da.from_array(array, chunks=(rows, -1) if array.ndim == 2 else (rows,))
+
+
+def assert_same_model(ours, local, X, atol=1e-9):
+    np.testing.assert_allclose(ours.predict_proba(X), local.predict_proba(X), atol=atol)
+    assert ours.classes_.tolist() == local.classes_.tolist()
+    assert ours.objective_ == pytest.approx(local.objective_, rel=1e-12)
+    assert ours.converged_
+
+
+@pytest.mark.parametrize("rows", [178, 60, (1, 0, 100, 70, 7)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_same_answer_whatever_the_chunks(client, rows, dtype):
+    X, y = WINE[0].astype(dtype), np.array(["red", "rosé", "white"])[WINE[1]]
+    weight = np.random.default_rng(0).uniform(0, 2, size=len(y))
+    parameters = {"tol": 1e-11 if dtype == np.float64 else 1e-7, "class_weight": {"red": 0.5, "white": 3.0}}
+    ours = DaskSoftmaxRegression(**parameters).fit(chunked(X, rows), chunked(y, rows), chunked(weight, rows))
+    local = SoftmaxRegression(**parameters).fit(X, y, weight)
+    if dtype == np.float64:
+        assert_same_model(ours, local, X)
+    else:  # rounding of 1e-7 in the data, of a badly conditioned problem, within tol
+        np.testing.assert_allclose(ours.predict_proba(X), local.predict_proba(X), atol=5e-3)
+        assert ours.coef_.dtype == np.float32
+
+
+@pytest.mark.parametrize("seen", [[0, 1], [0, 1, 2], [0, 2]])
+def test_classes_that_some_chunks_or_all_lack(client, seen):
+    X, y = WINE
+    keep = np.isin(y, seen)
+    X, y = X[keep], y[keep]  # sorted by class: most chunks have one
+    ours = DaskSoftmaxRegression(0.01, classes=[0, 1, 2], tol=1e-11).fit(chunked(X, 30), chunked(y, 30))
+    assert_same_model(ours, SoftmaxRegression(0.01, classes=[0, 1, 2], tol=1e-11).fit(X, y), X)
+
+
+def test_two_classes_have_one_logit(client):
+    X, y = WINE[0], (WINE[1] > 0).astype(int)
+    ours = DaskSoftmaxRegression(0.1, tol=1e-11).fit(chunked(X, 50), chunked(y, 50))
+    assert ours.coef_.shape == (1, 13)
+    assert_same_model(ours, SoftmaxRegression(0.1, tol=1e-11).fit(X, y), X)
+
+
+def test_soft_targets_beside_chunks_of_one_class_each(client):
+    X, y = WINE
+    target = np.eye(3)[y]
+    target[100:] = 0.9 * target[100:] + 0.1 / 3  # the first chunks have whole rows in one class
+    ours = DaskSoftmaxRegression(0.01, tol=1e-11).fit(chunked(X, 50), chunked(target, 50))
+    assert_same_model(ours, SoftmaxRegression(0.01, tol=1e-11).fit(X, target), X)
+    assert ours.score(chunked(X, 50), chunked(target, 50)) == pytest.approx(ours.score(X, target))
+
+
+def test_sparse_chunks_and_a_numpy_target(client):
+    X, y = DIGITS
+    chunks = chunked(X, 600).map_blocks(sparse.csr_array, meta=sparse.csr_array((0, 64)))
+    ours = DaskSoftmaxRegression(0.1, tol=1e-11).fit(chunks, y, np.ones(len(y)))
+    assert_same_model(ours, SoftmaxRegression(0.1, tol=1e-11).fit(sparse.csr_array(X), y), X)
+    np.testing.assert_array_equal(ours.predict(chunks).compute(), ours.predict(X))
+
+
+def test_columns_far_from_zero(client):
+    X, y = WINE[0] * 1e-3 + 1e8, WINE[1]
+    ours = DaskSoftmaxRegression(0.01, tol=1e-11).fit(chunked(X, 50), chunked(y, 50))
+    assert_same_model(ours, SoftmaxRegression(0.01, tol=1e-11).fit(X, y), X, atol=1e-6)
+
+
+def test_dataframes_with_unknown_sizes(client):
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    frame = dd.from_pandas(X.assign(y=y), npartitions=4)
+    frame = frame[frame["ash"] < 3.0]  # an unknown number of rows in each partition
+    ours = DaskSoftmaxRegression(0.01, tol=1e-11).fit(frame[X.columns.tolist()], frame["y"], frame["ash"])
+    kept = X["ash"] < 3.0
+    local = SoftmaxRegression(0.01, tol=1e-11).fit(X[kept], y[kept], X["ash"][kept])
+    assert_same_model(ours, local, X[kept])
+    assert ours.feature_names_in_.tolist() == X.columns.tolist()
+    prediction = ours.predict_proba(frame[X.columns.tolist()])
+    assert np.isnan(prediction.chunks[0]).all()
+    np.testing.assert_allclose(
+        prediction.compute(), ours.predict_proba(X[kept]), rtol=1e-12
+    )  # products of other shapes
+    with pytest.raises(ValueError, match="feature names"):
+        ours.predict(frame[X.columns.tolist()[::-1]]).compute()
+
+
+def test_predictions_are_lazy(client):
+    X, y = WINE
+    rows = (100, 78)
+    ours = DaskSoftmaxRegression().fit(chunked(X, rows), chunked(y, rows))
+    for method in (ours.predict, ours.predict_proba, ours.predict_log_proba, ours.decision_function):
+        lazy, local = method(chunked(X, rows)), method(X)
+        assert isinstance(lazy, da.Array)
+        assert isinstance(local, np.ndarray)
+        assert lazy.shape == local.shape
+        assert lazy.dtype == local.dtype
+        assert lazy.chunks[0] == rows
+        np.testing.assert_allclose(lazy.compute(), local, rtol=1e-12)  # products of other shapes
+    assert ours.predict_top_k(chunked(X, rows), 2).compute().shape == (178, 2)
+    assert ours.score(chunked(X, rows), chunked(y, rows)) == pytest.approx(ours.score(X, y))
+
+
+def test_two_fits_are_the_same_to_the_last_bit(client):
+    X, y = DIGITS
+    first, second = (DaskSoftmaxRegression().fit(chunked(X, 400), chunked(y, 400)) for _ in range(2))
+    np.testing.assert_array_equal(first.coef_, second.coef_)
+    np.testing.assert_array_equal(first.loss_curve_, second.loss_curve_)
+
+
+def problem(client, n_samples=9000, n_features=3, n_classes=4):
+    """The same objective here and there."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(n_samples, n_features)) + np.arange(n_features)
+    y, weight = rng.integers(0, n_classes, n_samples), rng.uniform(0.5, 2, n_samples)
+    rows = (n_samples // 3, 10, n_samples - n_samples // 3 - 10)
+    model = DaskSoftmaxRegression()
+    parts, *_ = model._validate(chunked(X, rows), chunked(y, rows), chunked(weight, rows))
+    target = model._encode(parts, None)
+    options = {"n_classes": n_classes, "n_logits": n_classes, "weight_decay": 0.0, "fit_intercept": True}
+    theta = 0.1 * rng.normal(size=n_classes * (n_features + 1))
+    return model._objective(parts, target, Rows(X)._workers), Objective(Rows(X, weight), y, **options), theta
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_samples", "n_features"),
+    [
+        (DiagonalPreconditioner, 9000, 3),
+        (FullPreconditioner, 900, 3),  # of all rows
+        (FullPreconditioner, 9000, 3),  # of a sample
+        (BlockPreconditioner, 900, 3),
+        (BlockPreconditioner, 9000, 3),
+        (LowRankPreconditioner, 900, 3),
+        (KroneckerPreconditioner, 900, 3),
+    ],
+)
+def test_preconditioners_are_the_local_ones(client, kind, n_samples, n_features):
+    remote, local, theta = problem(client, n_samples, n_features)
+    if kind is KroneckerPreconditioner:
+        theta = np.zeros_like(theta)
+    there, here = (kind(each, Columns.of(each.rows, centred=True), theta) for each in (remote, local))
+    v = np.random.default_rng(2).normal(size=theta.size)
+    # The products with H^-1; in v itself, eigenvectors may have another sign.
+    np.testing.assert_allclose(there.forward(there.backward(v)), here.forward(here.backward(v)), rtol=1e-6)
+    np.testing.assert_allclose(remote.hessian_product(theta, v), local.hessian_product(theta, v), rtol=1e-9, atol=1e-12)
+
+
+def test_a_worker_is_killed_in_the_middle_of_a_fit(client, monkeypatch):
+    X, y = DIGITS
+    expected = SoftmaxRegression(tol=1e-10).fit(X, y)
+    sums, victims = [], []
+    plain = skmax_dask._Partitions.sum
+
+    def killing(self, *args):
+        sums.append(args)
+        if len(sums) == 10:
+            [victim, *_] = client.run(os.getpid).values()
+            os.kill(victim, signal.SIGKILL)
+            victims.append(victim)
+        return plain(self, *args)
+
+    monkeypatch.setattr(skmax_dask._Partitions, "sum", killing)
+    # The source is on the client: Dask computes what was lost anew.
+    ours = DaskSoftmaxRegression(tol=1e-10).fit(chunked(X, 300), chunked(y, 300))
+    assert victims
+    assert len(sums) > 20
+    assert_same_model(ours, expected, X, atol=1e-6)
+    client.wait_for_workers(2, timeout=60)
+
+
+def test_recomputed_from_the_source_each_time(client):
+    X, y = WINE
+    ours = DaskSoftmaxRegression(0.1, persist=False).fit(chunked(X, 90), chunked(y, 90))
+    kept = DaskSoftmaxRegression(0.1).fit(chunked(X, 90), chunked(y, 90))
+    np.testing.assert_array_equal(ours.coef_, kept.coef_)
+
+
+def test_an_error_names_the_partition(client):
+    X, y = WINE[0].copy(), WINE[1]
+    X[130, 4] = np.nan
+    model = DaskSoftmaxRegression().fit(chunked(WINE[0], 50), chunked(y, 50))
+    before = model.coef_.copy()
+    with pytest.raises(ValueError, match=r"Partition 2: Input X contains NaN"):
+        model.fit(chunked(X, 50), chunked(y, 50))
+    np.testing.assert_array_equal(model.coef_, before)
+    narrow = [dask.delayed(np.ones)((50, width)) for width in (3, 2)]
+    wrong = da.concatenate([da.from_delayed(part, (50, 3), dtype=float) for part in narrow])
+    with pytest.raises(ValueError, match="Partition 1: X must have the same columns in all partitions, 3; got 2"):
+        model.fit(wrong, chunked(np.arange(100) % 2, 50))
+    weight = np.ones(178)
+    weight[177] = -1
+    with pytest.raises(ValueError, match="Partition 3: sample_weight must be non-negative; got -1 at position 27"):
+        model.fit(chunked(WINE[0], 50), chunked(y, 50), chunked(weight, 50))
+    unknown = [dask.delayed(np.arange)(rows) for rows in (50, 49)]
+    target = da.concatenate([da.from_delayed(part, (np.nan,), dtype=int) for part in unknown])
+    with pytest.raises(ValueError, match="Partition 1: X and y must have the same rows; got 50 and 49"):
+        model.fit(chunked(WINE[0][:100], 50), target)
+
+
+def test_errors_come_before_any_work(client):
+    X, y = chunked(WINE[0], 50), chunked(WINE[1], 50)
+    model = DaskSoftmaxRegression()
+    with pytest.raises(ValueError, match=r"X must have its columns in one chunk; .* X.rechunk\(\{1: -1\}\)"):
+        model.fit(X.rechunk({1: 5}), y)
+    with pytest.raises(TypeError, match="X must be a dask Array or DataFrame; got numpy"):
+        model.fit(*WINE)
+    with pytest.raises(ValueError, match="X must be two-dimensional"):
+        model.fit(y, y)
+    with pytest.raises(ValueError, match="X and y must have the same rows; got 178 and 177"):
+        model.fit(X, y[:-1])
+    unknown = X[X[:, 0] > 0]
+    with pytest.raises(TypeError, match="y must be a Dask collection in the partitions of X"):
+        model.fit(unknown, WINE[1])
+    with pytest.raises(ValueError, match="y must be in the partitions of X, 4; got 1"):
+        model.fit(unknown, y.rechunk(-1))
+    with pytest.raises(ValueError, match="got one class"):
+        model.fit(X, chunked(np.zeros(178), 50))
+    with pytest.raises(ValueError, match="X must have at least one row"):
+        model.fit(X[:0], y[:0])
+    as_parts = [y[:50].map_blocks(lambda labels: np.eye(3)[labels], dtype=float).to_delayed()[0], *y[50:].to_delayed()]
+    mixed = da.concatenate([da.from_delayed(part, (np.nan,), dtype=float) for part in as_parts])
+    with pytest.raises(
+        ValueError, match=r"distributions over the same classes, .* got \[3\] columns in some, labels in"
+    ):
+        model.fit(X, mixed)
+    assert not hasattr(model, "coef_")
+
+
+def test_without_a_client():
+    with pytest.raises(ValueError, match="client=None takes the current client, and there is none"):
+        DaskSoftmaxRegression().fit(chunked(WINE[0], 50), chunked(WINE[1], 50))
+
+
+def test_a_client_that_is_closed(cluster, monkeypatch):
+    plain = skmax_dask._Partitions.sum
+    with distributed.Client(cluster, set_as_default=False) as other:
+
+        def closing(self, *args):
+            monkeypatch.setattr(skmax_dask._Partitions, "sum", plain)
+            other.cancel(self.parts, force=True)
+            return plain(self, *args)
+
+        monkeypatch.setattr(skmax_dask._Partitions, "sum", closing)
+        with pytest.raises(RuntimeError, match="The Dask client was closed, or the computation cancelled"):
+            DaskSoftmaxRegression(client=other).fit(chunked(WINE[0], 50), chunked(WINE[1], 50))
+
+
+def test_an_interrupt_leaves_the_cluster_usable(client, monkeypatch):
+    X, y = chunked(WINE[0], 50), chunked(WINE[1], 50)
+    gather = distributed.Client.gather
+    calls = []
+
+    def interrupted(self, futures, *args, **kwargs):
+        calls.append(futures)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return gather(self, futures, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(distributed.Client, "gather", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            DaskSoftmaxRegression().fit(X, y)
+    assert all(future.cancelled() for future in calls[-1])
+    assert DaskSoftmaxRegression().fit(X, y).converged_
+    calls.clear()
+    deadline = time.monotonic() + 20
+    while any(client.processing().values()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(client.processing().values())
+
+
+def test_pickles_and_clones(client):
+    model = DaskSoftmaxRegression(0.1, client=client).fit(chunked(WINE[0], 90), chunked(WINE[1], 90))
+    copied = pickle.loads(pickle.dumps(model))
+    assert copied.client is None
+    assert model.client is client
+    np.testing.assert_array_equal(copied.predict(WINE[0]), model.predict(WINE[0]))
+    other = clone(model)
+    assert other.client is client
+    assert other.get_params() == model.get_params()
+    assert not hasattr(other, "coef_")
+    local = model.to_local()
+    assert type(local) is SoftmaxRegression
+    assert local.weight_decay == 0.1
+    np.testing.assert_array_equal(local.predict_proba(WINE[0]), model.predict_proba(WINE[0]))
+    assert local.coef_ is not model.coef_
+
+
+def test_warm_starts_and_warnings(client):
+    X, y = chunked(WINE[0], 90), chunked(WINE[1], 90)
+    model = DaskSoftmaxRegression(warm_start=True, max_iter=2)
+    with pytest.warns(ConvergenceWarning, match="Raise max_iter") as caught:
+        model.fit(X, y)
+    assert caught[0].filename == __file__
+    first = model.objective_
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+    assert model.loss_curve_[0] == pytest.approx(first)
+    separable = DaskSoftmaxRegression(0.0, max_iter=30)
+    with pytest.warns(ConvergenceWarning, match="separates the classes"):
+        separable.fit(chunked(np.array([[0.0], [1], [2], [3]]), 2), chunked(np.array([0, 0, 1, 1]), 2))
+
+
+def test_threads_of_a_worker_share_a_partition(monkeypatch):
+    monkeypatch.setattr("skmax._rows._THREADING_PAYS", 1)
+    cluster = distributed.LocalCluster(n_workers=1, processes=False, threads_per_worker=4, dashboard_address=":0")
+    with cluster, distributed.Client(cluster) as client:
+        parts = skmax_dask._Partitions(client, True, [dask.delayed(int)(1)] * 2)
+        assert parts.n_threads == 2
+        ours = DaskSoftmaxRegression(0.1, tol=1e-11).fit(chunked(WINE[0], 178), chunked(WINE[1], 178))
+    assert_same_model(ours, SoftmaxRegression(0.1, tol=1e-11).fit(*WINE), WINE[0])
