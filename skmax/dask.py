@@ -91,7 +91,7 @@ class DaskSoftmaxRegression(SoftmaxRegression):
     [0, 0]
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: dict[str, Any] = {
         **SoftmaxRegression._parameter_constraints,
         "persist": ["boolean"],
         "client": "no_validation",
@@ -160,7 +160,7 @@ class DaskSoftmaxRegression(SoftmaxRegression):
         super().fit(X, y, sample_weight)
         return self
 
-    def _validate(self, X: Any, y: Any, sample_weight: Any) -> "tuple[_Partitions, _Partitions, None]":
+    def _validate(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, None]:
         parts = _partitions(X, y, sample_weight)
         if is_dataframe_like(X):
             validate_data(self, X._meta, skip_check_array=True)
@@ -182,8 +182,8 @@ class DaskSoftmaxRegression(SoftmaxRegression):
         partitions = _Partitions(client, self.persist, loaded)
         return partitions, partitions, None
 
-    def _encode(self, y: "_Partitions", sample_weight: None) -> Target:
-        partitions = y
+    def _encode(self, y: Any, sample_weight: Any) -> Target:
+        partitions: _Partitions = y
         found = partitions.gather(_found)
         partitions.n_samples = [n_samples for n_samples, *_ in found]
         partitions.dtype = np.result_type(*(dtype for _, dtype, *_ in found))
