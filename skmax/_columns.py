@@ -10,7 +10,9 @@ than columns: the gradient of the loss, and so W at the minimum, is a combinatio
 and A. J. Smola, 2001, A generalized representer theorem), and a fit needs only as many columns as there are rows.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import linalg, sparse
@@ -61,13 +63,33 @@ class Columns:
         return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
 
 
+def squared_deviations(rows: Rows, within: slice, mean: Float64Array) -> Iterator[tuple[slice, Design, Any, Any, Any]]:
+    """`rows.blocks` with the deviations of a dense x from `mean`, and their squares, in arrays that are used again.
+
+    They are as large as a block of X: to allocate them for each would take as long as to fill them.
+    """
+    buffer = np.empty((2, 0, rows.n_features))
+    for block, x, weight in rows.blocks(rows.n_features, within):
+        if buffer.shape[1] < x.shape[0]:
+            buffer = np.empty((2, *x.shape))
+        deviation, square = buffer[:, : x.shape[0]]
+        np.subtract(x.toarray() if rows.is_sparse else x, mean, out=deviation)
+        np.square(deviation, out=square)
+        yield block, x, weight, deviation, square
+
+
 def _moments(rows: Rows, within: slice, first: Float64Array) -> Float64Array:
     """The sums of the weighted deviations from `first`, and of their squares, of each column."""
     total = np.zeros((2, rows.n_features))
-    for _, x, weight in rows.blocks(rows.n_features, within):
-        deviation = x.astype(np.float64) if rows.is_sparse else x - first
-        weight = np.ones(x.shape[0]) if weight is None else weight
-        total += [weight @ deviation, weight @ (deviation * deviation)]
+    if rows.is_sparse:
+        for _, x, weight in rows.blocks(rows.n_features, within):
+            x = x.astype(np.float64)
+            weight = np.ones(x.shape[0]) if weight is None else weight
+            total += [weight @ x, weight @ (x * x)]
+    else:
+        for _, _, weight, deviation, square in squared_deviations(rows, within, first):
+            weight = np.ones(len(square)) if weight is None else weight
+            total += [weight @ deviation, weight @ square]
     return total
 
 

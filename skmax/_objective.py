@@ -206,7 +206,7 @@ def _hessian_product(objective: Objective, within: slice, theta: Float64Array, d
     for _, x, weight in objective.rows.blocks(objective.n_logits, within):
         probability = objective.probability(theta, x)
         change = objective.raw_prediction(x, coef, intercept)
-        change -= probability * change if objective.n_logits == 1 else (probability * change).sum(axis=0)
+        change -= np.einsum("ij,ij->j", probability, change)
         change *= probability
         objective.add_weighted_rows(total, change, x, weight)
     return total

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from skmax._columns import Columns
+from skmax._columns import Columns, squared_deviations
 from skmax._objective import Objective
 from skmax._rows import Design, Float64Array
 from skmax._softmax import FloatArray
@@ -428,11 +428,14 @@ def _largest(
         generator.advance(first + within.start)
         luck -= np.random.Generator(generator).uniform(size=len(luck))
     result = _Largest([np.empty((4, 0))] * n_groups, n_rows + 1)
-    for block, x, weight in objective.rows.blocks(max(objective.n_columns, objective.n_logits), within):
+    # The squares of x~ are those of x - mean over those of the scale, and 1.
+    of_columns = inverse_diagonal[:, : objective.n_features] / columns.scale**2
+    of_intercept = inverse_diagonal[:, objective.n_features :].sum(axis=1, keepdims=True)
+    for block, x, weight, _, square in squared_deviations(objective.rows, within, columns.mean):
         curvature = _curvature(objective.probability(theta, x))
         if weight is not None:
             curvature *= weight
-        leverage = curvature * (inverse_diagonal @ (columns.tilde(x, objective.fit_intercept) ** 2).T)
+        leverage = curvature * (of_columns @ square.T + of_intercept)
         if together:
             leverage = leverage.sum(axis=0, keepdims=True)
         priority = leverage / luck[block.start - within.start : block.stop - within.start]
@@ -449,19 +452,23 @@ def _largest(
 def _diagonal(objective: Objective, within: slice, theta: Float64Array, mean: Float64Array) -> Float64Array:
     """The sum of s_i p_i (1 - p_i) (x_i - mean, 1)^2, of shape (n_logits, n_columns)."""
     total = np.zeros((objective.n_logits, objective.n_columns))
-    for _, x, weight in objective.rows.blocks(objective.n_columns, within):
+
+    def weighted(x: Design, weight: Float64Array | None) -> FloatArray:
         curvature = _curvature(objective.probability(theta, x))
         if weight is not None:
             curvature *= weight
-        if objective.rows.is_sparse:
-            # without filling x
-            moment, square = curvature @ x, curvature @ (x * x)
-            square += mean**2 * curvature.sum(axis=1)[:, None] - 2 * mean * moment
-        else:
-            square = curvature @ (x - mean) ** 2
-        total[:, : len(mean)] += square
         if objective.fit_intercept:
             total[:, -1] += curvature.sum(axis=1)
+        return curvature
+
+    if objective.rows.is_sparse:  # without filling x
+        for _, x, weight in objective.rows.blocks(objective.n_columns, within):
+            curvature = weighted(x, weight)
+            moment, square = curvature @ x, curvature @ (x * x)
+            total[:, : len(mean)] += square + mean**2 * curvature.sum(axis=1)[:, None] - 2 * mean * moment
+    else:
+        for _, x, weight, _, square in squared_deviations(objective.rows, within, mean):
+            total[:, : len(mean)] += weighted(x, weight) @ square
     return total
 
 
