@@ -179,7 +179,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """
         self._validate_params()
         for_split, for_score = self._route(sample_weight, params)
-        fitted = copy.copy(self)
+        fitted, as_given = copy.copy(self), (X, y, sample_weight)
         if not isinstance(self.weight_decays, Integral):
             fitted.weight_decays_ = _check_weight_decays(self.weight_decays)
         X, y, weight = fitted._validate(X, y, sample_weight)
@@ -188,12 +188,12 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             fitted.weight_decays_ = fitted._grid(X, target, int(self.weight_decays))
         model = fitted._model(target)
         if isinstance(self.cv, str):
-            monitor = Monitor.of(self, X, y, weight, 2)
+            monitor = Monitor.of(self, *as_given, 2)
             scores, gaps = self._score_without_each_row(model, X, target, fitted.weight_decays_)
         else:
             splitter = check_cv(self.cv, y, classifier=y.ndim == 1 or y.shape[1] == 1)
             folds = list(splitter.split(X, y, **for_split))
-            monitor = Monitor.of(self, X, y, weight, len(folds) + 1)
+            monitor = Monitor.of(self, *as_given, len(folds) + 1)
             jobs = (
                 delayed(_score_fold)(model, X, y, weight, fold, fitted.weight_decays_, self._scorer(), for_score)
                 for fold in folds

@@ -209,11 +209,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self._validate_params()
         # All is written to a copy first: an error, or an interrupt, leaves an earlier fit whole.
         fitted = copy.copy(self)
+        as_given = X, y, sample_weight
         X, y, weight = fitted._validate(X, y, sample_weight)
         target = self._encode(y, weight)
         if self.warm_start and hasattr(self, "coef_"):
             self._check_same_problem(fitted, target.classes)
-        monitor = Monitor.of(self, X, y, weight, self.max_iter)
+        monitor = Monitor.of(self, *as_given, self.max_iter)
         [fitted] = fitted._path(X, target, [self.weight_decay], monitor=monitor)
         self._take(fitted)
         if monitor is not None:

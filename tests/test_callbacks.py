@@ -115,3 +115,12 @@ def test_a_path_tells_of_its_folds():
     assert recorder.events[-4:] == ["begin refit", "end refit", "end fit", "teardown"]
     plain = SoftmaxRegressionCV(3, cv=4).fit(*WINE)
     np.testing.assert_array_equal(model.scores_, plain.scores_)
+
+
+@pytest.mark.parametrize("model", [SoftmaxRegression(), SoftmaxRegressionCV([0.1, 0.01])])
+def test_callbacks_get_the_data_as_the_user_passed_it(model):
+    """So that a data frame's names are known to the model that a callback scores: warnings are errors here."""
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    monitor = callback.ScoringMonitor(scoring="neg_log_loss")
+    model.set_callbacks(monitor).fit(X, y)
+    assert model.feature_names_in_.tolist() == X.columns.tolist()
