@@ -25,7 +25,7 @@ Results: 2 cores of an AMD EPYC with AVX-512, Python 3.11, NumPy 2.4, Dask 2026.
         1e+09     1000      256    55203       3829     13.0    59045  rows
 
 Conclusion: few classes on many workers are bound by the scheduler, at a millisecond for each partition: larger
-partitions help (1e9 rows in 1000 of them, 400 MB each: 1 s instead of 4). The network matters from some 1e7 parameters
+partitions help (1e9 rows in 1000 of them, 400 MB each: 1 s instead of 4). The network matters from some 1e6 parameters
 on. Client memory does not grow with the rows; a worker has its rows once.
 
 Usage: python -m benchmarks.scale_out [ROWS ...]

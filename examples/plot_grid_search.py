@@ -4,8 +4,8 @@ In a grid search
 
 ``weight_decay`` is the parameter to tune. ``GridSearchCV`` chooses it as it chooses any other, here by the log loss of
 the handwritten digits that a fold leaves out. ``C`` of ``LogisticRegression`` multiplies the sum of the losses, whereas
-``weight_decay`` goes with their mean: ``weight_decay = 1 / (C * S)``, with S the sum of the sample weights, which is
-the number of rows if there are none.
+``weight_decay`` goes with their mean: ``weight_decay = 1 / (C * S)``, with S the sum of the weights, or the number of
+rows if there are none.
 """
 
 import matplotlib.pyplot as plt

@@ -45,8 +45,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     weight_decays : int or array-like of float >= 0, default=10
         The weight decays to choose from, or how many, evenly spaced in their logarithm. The ends are then taken from
         the data: the strongest such that the model is nearly the class frequencies (no fit with it can gain more than
-        1 % of their entropy); the weakest such that the penalty no longer matters (it holds the coefficient of a column
-        of median variance no more than a hundredth of a row can).
+        1 % of their entropy); the weakest such that the penalty no longer matters: 0.01 v / S, with v the median of the
+        columns' variances, so that for such a column it is a hundredth of the curvature that one row can give.
     cv : int, splitter, iterable of (train, test) or "approximate", default=None
         The folds, drawn once; None is 5. An integer is a :class:`~sklearn.model_selection.StratifiedKFold` for labels
         and a :class:`~sklearn.model_selection.KFold` for distributions. ``"approximate"`` estimates what leaving out
@@ -54,7 +54,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         much work as the Hessian of all rows, and is for up to 2048 coefficients and intercepts in all.
     scoring : str, callable or None, default="neg_log_loss"
         A scikit-learn scorer, called as ``scorer(model, X, y)``. The default takes distributions too, and folds in
-        which classes are missing (:data:`skmax.neg_cross_entropy_scorer`). None is the accuracy.
+        which classes are missing (:data:`skmax.neg_cross_entropy_scorer`). None is the accuracy. With
+        ``cv="approximate"`` only the default will do.
     refit : {"best", "one_standard_error"}, default="best"
         Which decay to take: the one with the best mean score, or the strongest whose mean score is within one standard
         error of that.
@@ -249,6 +250,27 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         with workers() as pool:
             columns = Columns.of(Rows(X, target.sample_weight, pool), centred=True)
         return self._model(target)._path(X, target, self.weight_decays_.tolist()), columns.scale
+
+    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The score by `scoring`, as of the other searches of scikit-learn: the default is minus the log loss.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels, or distributions with columns in the order of `classes_`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        score : float
+        """
+        if self.scoring is None:
+            return super().score(X, y, sample_weight)
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return float(self._scorer()(self, X, y, **weights))
 
     def _scorer(self) -> Any:
         if isinstance(self.scoring, str) and self.scoring == "neg_log_loss":

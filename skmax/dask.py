@@ -55,8 +55,8 @@ class DaskSoftmaxRegression(SoftmaxRegression):
     weight_decay, fit_intercept, class_weight, classes, tol, max_iter, warm_start, verbose
         As for :class:`SoftmaxRegression`.
     persist : bool, default=True
-        Keep the partitions in the workers' memory for the fit. If not, they are computed from their source for each
-        evaluation anew, which takes as long as that takes, some 20 to 200 times.
+        Keep the partitions in the workers' memory for the fit. If not, they are computed from their source anew for
+        each evaluation, of which a fit needs some 20 to 200.
     client : distributed.Client, default=None
         Where to compute; None is the current default client. It is not pickled, and clones share it.
 
@@ -560,7 +560,11 @@ def _check_columns(X: Any) -> None:
 
 def _to_delayed(collection: Any) -> list[Any]:
     """The partitions, one after the other."""
-    return list(np.ravel(np.array(collection.to_delayed(), dtype=object)))
+    parts = np.ravel(np.array(collection.to_delayed(), dtype=object))
+    # Dask merges partitions of few columns of a file; X and y must have the same ones.
+    if is_arraylike(collection) or len(parts) == collection.npartitions:
+        return list(parts)
+    return list(collection.to_delayed(optimize_graph=False))
 
 
 def _partitions(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:

@@ -10,7 +10,7 @@ import sklearn
 from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import get_scorer, log_loss
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, get_scorer, log_loss
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, LeaveOneOut, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -324,3 +324,15 @@ def test_fits_that_do_not_converge_are_counted_once():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SoftmaxRegressionCV([10.0, 1.0], cv=3).fit(*WINE)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_score_is_by_scoring(weighted):
+    X, y = load_wine(return_X_y=True)
+    weight = {"sample_weight": np.random.default_rng(0).uniform(size=len(y))} if weighted else {}
+    model = SoftmaxRegressionCV([0.1, 0.01]).fit(X, y)
+    assert model.score(X, y, **weight) == pytest.approx(-log_loss(y, model.predict_proba(X), **weight))
+    model.set_params(scoring=None)
+    assert model.score(X, y, **weight) == pytest.approx(accuracy_score(y, model.predict(X), **weight))
+    model.set_params(scoring="balanced_accuracy")
+    assert model.score(X, y, **weight) == pytest.approx(balanced_accuracy_score(y, model.predict(X), **weight))
