@@ -400,7 +400,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         raw_prediction : ndarray of shape (n_samples,) or (n_samples, n_classes)
             One-dimensional for two classes: the logit of the second, the first one's being 0.
         """
-        return self._by_blocks(X, lambda logits: logits[1] if len(self.coef_) == 1 else logits.T)
+        return self._by_blocks(X, lambda model, logits: logits[1] if len(model.coef_) == 1 else logits.T)
 
     def predict(self, X: MatrixLike) -> NDArray:
         """Most probable class of each sample.
@@ -415,7 +415,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         label : ndarray of shape (n_samples,)
             Of the type of `classes_`.
         """
-        return self._by_blocks(X, lambda logits: self.classes_[logits.argmax(axis=0)])
+        return self._by_blocks(X, lambda model, logits: model.classes_[logits.argmax(axis=0)])
 
     def predict_top_k(self, X: MatrixLike, k: int) -> NDArray:
         """The `k` most probable classes of each sample, the most probable first.
@@ -448,7 +448,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         if not (isinstance(k, Integral) and 1 <= k <= len(self.classes_)):
             raise ValueError(f"k must be an integer from 1 to the number of classes, {len(self.classes_)}; got {k!r}.")
-        return self._by_blocks(X, lambda z: self.classes_[np.argsort(-z, axis=0, kind="stable")[:k].T])
+        return self._by_blocks(X, lambda model, z: model.classes_[np.argsort(-z, axis=0, kind="stable")[:k].T])
 
     def predict_proba(self, X: MatrixLike) -> FloatArray:
         """Probability of each class: the softmax of `decision_function`.
@@ -464,7 +464,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             Columns in the order of `classes_`.
         """
 
-        def probability(logits: FloatArray) -> FloatArray:
+        def probability(model: SoftmaxRegression, logits: FloatArray) -> FloatArray:
             normalize_in_place(logits)
             return logits.T
 
@@ -483,7 +483,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         log_probability : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`; -inf for a class without weight in the data that was fitted.
         """
-        return self._by_blocks(X, lambda logits: log_softmax(logits.T))
+        return self._by_blocks(X, lambda model, logits: log_softmax(logits.T))
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy; for distributions, the accuracy to be expected of labels drawn from them.
@@ -538,14 +538,17 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             model.feature_names_in_ = self.feature_names_in_
         return model
 
-    def _by_blocks(self, X: MatrixLike, function: Callable[[FloatArray], NDArray]) -> NDArray:
-        """`function` of class-major logits of all classes, its rows gathered without a second array of their size."""
+    def _by_blocks(self, X: MatrixLike, function: "Callable[[SoftmaxRegression, FloatArray], NDArray]") -> NDArray:
+        """`function(self, logits)` of class-major logits of all classes, its rows gathered in the one array returned.
+
+        What it needs of the model it gets as an argument: a lazy prediction is that of the model as it is now.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
 
         def of_rows(x: Design) -> NDArray:
             logits = raw_prediction(x, self.coef_, self.intercept_)
-            return function(np.concatenate([np.zeros_like(logits), logits]) if len(logits) == 1 else logits)
+            return function(self, np.concatenate([np.zeros_like(logits), logits]) if len(logits) == 1 else logits)
 
         first = of_rows(take_rows(X, slice(0, 1)))
         output = np.empty((X.shape[0], *first.shape[1:]), dtype=first.dtype)

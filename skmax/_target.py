@@ -20,6 +20,7 @@ _NOT_ONE_DISTRIBUTION = (
     " as sample_weight. For several labels a row (a multi-label indicator), fit a sigmoid a label with"
     " sklearn.multiclass.OneVsRestClassifier."
 )
+_NOT_ONE_TYPE = "y must hold labels that can be sorted, of one type: {}."
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,11 @@ def all_labels(parts: Sequence[tuple[NDArray | None, int]], classes: ArrayLike |
         )
     if widths:
         return _label_columns(widths[0], known, classes)
-    found = labels[0] if len(labels) == 1 else _unique_labels(np.concatenate(labels))[0]
+    found = labels[0]
+    if len(labels) > 1:
+        of_text = {part.dtype.kind in "OSTU" for part in labels}
+        # As objects, numbers and text do not become text.
+        found = _unique(np.concatenate(labels if len(of_text) == 1 else [part.astype(object) for part in labels]))[0]
     if known is None:
         return found
     outside = found[~np.isin(found, known)]
@@ -220,9 +225,16 @@ def _check_classes(classes: ArrayLike) -> NDArray:
 def _unique_labels(y: NDArray) -> tuple[NDArray, NDArray]:
     try:
         check_classification_targets(y)
-        return np.unique(y, return_inverse=True)
     except TypeError as error:
-        raise TypeError(f"y must hold labels that can be sorted, of one type: {error}.") from error
+        raise TypeError(_NOT_ONE_TYPE.format(error)) from error
+    return _unique(y)
+
+
+def _unique(labels: NDArray) -> tuple[NDArray, NDArray]:
+    try:
+        return np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        raise TypeError(_NOT_ONE_TYPE.format(error)) from error
 
 
 def as_distributions(y: ArrayLike, *, n_classes: int | None = None) -> NDArray | None:

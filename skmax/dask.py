@@ -10,6 +10,7 @@ of the partitions. All else, the solver, the preconditioners, `tol`, `gap_`, is 
 import copy
 import operator
 import uuid
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -41,6 +42,15 @@ T = TypeVar("T")
 
 # Results that are added at a node of the tree.
 _BRANCHES = 8
+# What a client raises that was closed, or whose work was cancelled; some have no public name.
+_CANCELLED = (
+    distributed.CancelledError,
+    *(
+        getattr(distributed.client, name)
+        for name in ("FutureCancelledError", "ClosedClientError")
+        if hasattr(distributed.client, name)
+    ),
+)
 
 
 class DaskSoftmaxRegression(SoftmaxRegression):
@@ -167,20 +177,29 @@ class DaskSoftmaxRegression(SoftmaxRegression):
         else:
             self.__dict__.pop("feature_names_in_", None)
             self.n_features_in_ = int(X.shape[1])
-        client = self.client
+        client = self._client()
         if client is None:
-            try:
-                client = distributed.default_client()
-            except ValueError:
-                raise ValueError(
-                    "client=None takes the current client, and there is none. Start one, as with "
-                    "distributed.Client(), or pass client=."
-                ) from None
+            raise ValueError(
+                "client=None takes the current client, and there is none. Start one, as with distributed.Client(), or "
+                "pass client=."
+            )
         loaded = [
             dask.delayed(_load, pure=False)(*part, place, self.n_features_in_) for place, part in enumerate(parts)
         ]
         partitions = _Partitions(client, self.persist, loaded)
         return partitions, partitions, None
+
+    def _client(self) -> Any:
+        """Where to compute, or None if there is nowhere."""
+        client = self.client
+        if client is None:
+            try:
+                client = distributed.default_client()
+            except ValueError:
+                return None
+        if not isinstance(client, distributed.Client) or client.asynchronous:
+            raise TypeError(f"client must be a distributed.Client that is not asynchronous; got {client!r}.")
+        return client
 
     def _encode(self, y: Any, sample_weight: Any) -> Target:
         partitions: _Partitions = y
@@ -192,7 +211,12 @@ class DaskSoftmaxRegression(SoftmaxRegression):
         if not filled:
             raise ValueError("X must have at least one row; got none in all of its partitions.")
         labels = all_labels(filled, self.classes)
-        encoding = Encoding.of(labels, partitions.sum(_totals, labels), self.class_weight)
+        total = partitions.sum(_totals, labels)
+        with np.errstate(over="ignore"):
+            weight_sum = total.sum()
+        if not np.isfinite(weight_sum):
+            raise ValueError(f"sample_weight must have a finite sum above zero; got {weight_sum:g}.")
+        encoding = Encoding.of(labels, total, self.class_weight)
         partitions.encoding = encoding
         return Target(
             encoding.classes,
@@ -233,8 +257,13 @@ class DaskSoftmaxRegression(SoftmaxRegression):
         if not _is_dask(X):
             return super().score(X, y, sample_weight)
         local = self.to_local()
-        scores = [dask.delayed(_score)(local, *part) for part in _partitions(X, y, sample_weight)]
-        hits, weight = np.sum(dask.compute(*scores), axis=0)
+        shared = dask.delayed(local)
+        scores = [dask.delayed(_score)(shared, *part) for part in _partitions(X, y, sample_weight)]
+        client = self._client()
+        results = dask.compute(*scores) if client is None else client.gather(client.compute(scores))
+        hits, weight = np.sum(results, axis=0)
+        if not weight > 0:
+            raise ValueError(f"X must have rows, with weights that are not all zero; got a total weight of {weight:g}.")
         return float(hits / weight)
 
     def to_local(self) -> SoftmaxRegression:
@@ -250,17 +279,18 @@ class DaskSoftmaxRegression(SoftmaxRegression):
         local.__dict__.update(copy.deepcopy(self._fitted_attributes()))
         return local
 
-    def _by_blocks(self, X: Any, function: Callable[[FloatArray], NDArray]) -> Any:
+    def _by_blocks(self, X: Any, function: Callable[[SoftmaxRegression, FloatArray], NDArray]) -> Any:
         if not _is_dask(X):
             return super()._by_blocks(X, function)
         check_is_fitted(self)
         _check_columns(X)
-        local = self.to_local()
-        one = np.zeros((1, self.n_features_in_), dtype=X.dtype if is_arraylike(X) else np.float64)
-        names = getattr(self, "feature_names_in_", None)
-        if names is not None:
-            local.__dict__.pop("feature_names_in_")
-        empty = local._by_blocks(one, function)[:0]
+        if is_arraylike(X):
+            dtype = X.dtype
+        else:
+            dtype = np.float32 if all(dtype == np.float32 for dtype in X.dtypes) else np.float64
+        nameless = self.to_local()
+        nameless.__dict__.pop("feature_names_in_", None)
+        empty = nameless._by_blocks(np.zeros((1, self.n_features_in_), dtype=dtype), function)[:0]
         delayed = _to_delayed(X)
         sizes = X.chunks[0] if is_arraylike(X) else (np.nan,) * len(delayed)
         shared = dask.delayed(self.to_local())
@@ -344,7 +374,7 @@ class _Partitions:
         try:
             futures = method(values)
             return self.client.gather(futures) if wait else futures
-        except (distributed.CancelledError, distributed.client.FutureCancelledError) as error:
+        except _CANCELLED as error:
             raise RuntimeError(
                 "The Dask client was closed, or the computation cancelled, during the fit. An earlier fit is kept; "
                 "fit again with a client that stays open."
@@ -451,9 +481,14 @@ def _load(X: Any, y: Any, sample_weight: Any, place: int, n_features: int) -> tu
             raise ValueError(f"X must have the same columns in all partitions, {n_features}; got {X.shape[1]}.")
         if n_rows == 0:
             return X, Part(np.empty(0), np.empty(0, dtype=np.intp)), None if sample_weight is None else np.empty(0)
-        return X, Part.of(np.asarray(y)), check_sample_weight(sample_weight, n_rows, may_be_zero=True)
+        y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as of many classes in few rows, which may have many in other partitions
+            part = Part.of(y)
+        return X, part, check_sample_weight(sample_weight, n_rows, may_be_zero=True)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"Partition {place}: {error}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"Partition {place}: {error}") from error
 
 
 def _found(loaded: tuple[Design, Part, Float64Array | None]) -> tuple[int, Any, bool, tuple[NDArray | None, int]]:
@@ -527,8 +562,11 @@ def _take(objective: Objective, index: NDArray[np.intp]) -> tuple[Design, NDArra
     return objective.rows.at(index), objective.target[index], None if weight is None else weight[index]
 
 
-def _predict(local: SoftmaxRegression, X: Any, function: Callable[[FloatArray], NDArray], empty: NDArray) -> NDArray:
-    return local._by_blocks(X, function) if X.shape[0] else empty
+def _predict(
+    local: SoftmaxRegression, X: Any, function: Callable[[SoftmaxRegression, FloatArray], NDArray], empty: NDArray
+) -> NDArray:
+    """Of the dtype that was declared for it."""
+    return local._by_blocks(X, function).astype(empty.dtype, copy=False) if X.shape[0] else empty
 
 
 def _score(local: SoftmaxRegression, X: Any, y: Any, sample_weight: Any) -> tuple[float, float]:
@@ -551,6 +589,8 @@ def _check_columns(X: Any) -> None:
     if is_arraylike(X):
         if X.ndim != 2 or np.isnan(X.shape[1]):
             raise ValueError(f"X must be two-dimensional, with a known number of columns; got shape {X.shape}.")
+        if X.shape[1] == 0:
+            raise ValueError(f"X must have at least one column; got shape {X.shape}.")
         if X.numblocks[1] > 1:
             raise ValueError(
                 f"X must have its columns in one chunk; got chunks of {X.chunks[1]} columns. X.rechunk({{1: -1}}) puts "
@@ -583,6 +623,10 @@ def _partitions(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]
                     f"{name} must be a Dask collection in the partitions of X, as X has chunks of unknown sizes; got "
                     f"{type(value).__name__}."
                 )
+            if name == "sample_weight":
+                value = check_sample_weight(value, X.shape[0])
+            elif value is None or sparse.issparse(value) or np.ndim(value) == 0:
+                raise TypeError(f"y must be labels or distributions, dense, for each row of X; got {value!r}.")
             value = da.from_array(np.asarray(value), chunks=-1)
         if is_arraylike(value) and known and not np.isnan(value.shape[0]):
             if value.shape[0] != X.shape[0]:

@@ -163,6 +163,60 @@ def test_predictions_are_lazy(client):
     assert ours.score(chunked(X, rows), chunked(y, rows)) == pytest.approx(ours.score(X, y))
 
 
+def test_a_lazy_prediction_is_that_of_the_model_as_it_was(client):
+    X, y = chunked(WINE[0], 90), WINE[1]
+    model = DaskSoftmaxRegression().fit(X, chunked(np.array(["a", "b", "c"])[y], 90))
+    methods = [model.predict, model.decision_function, model.predict_proba, lambda X: model.predict_top_k(X, 2)]
+    lazy, expected = [method(X) for method in methods], [method(WINE[0]) for method in methods]
+    model.fit(X, chunked((y > 0).astype(int), 90))
+    for later, before in zip(dask.compute(*lazy), expected, strict=True):
+        if before.dtype.kind == "U":
+            np.testing.assert_array_equal(later, before)
+        else:
+            np.testing.assert_allclose(later, before, rtol=1e-12)
+
+
+def test_the_model_goes_into_the_graph_once(client):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 2000)), rng.integers(0, 2, 200)
+    model = DaskSoftmaxRegression().fit(chunked(X, 100), chunked(y, 100))
+    size = len(pickle.dumps(model.to_local()))
+    for lazy in (model.predict(chunked(X, 10)), model.decision_function(chunked(X, 10))):
+        graph = dict(lazy.__dask_graph__())
+        tasks = [key for key in graph if "_predict" in str(key)]
+        assert len(tasks) == 20
+        assert sum(len(distributed.protocol.pickle.dumps(graph[key])) for key in tasks) < 2 * size
+
+
+def test_the_declared_dtype_is_the_computed_one(client):
+    X, y = WINE
+    frame = dd.from_pandas(pd.DataFrame(X.astype(np.float32)), npartitions=3)
+    model = DaskSoftmaxRegression(0.1, tol=1e-5).fit(frame, dd.from_pandas(pd.Series(y), npartitions=3))
+    for lazy in (model.predict_proba(frame), model.predict_proba(frame.astype(float)), model.predict(frame)):
+        assert lazy.compute().dtype == lazy.dtype
+    assert model.predict_proba(frame).dtype == np.float32
+
+
+def test_score_is_computed_by_the_client_that_is_given(client):
+    X, y = chunked(WINE[0], 60), chunked(WINE[1], 60)
+    own = distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0")
+    with own, distributed.Client(own, set_as_default=False) as other:
+        model = DaskSoftmaxRegression(client=other).fit(X, y)
+        assert model.score(other.persist(X), y) == pytest.approx(model.score(*WINE))
+    with pytest.raises(
+        ValueError, match="X must have rows, with weights that are not all zero; got a total weight of 0"
+    ):
+        model.set_params(client=None).score(X, y, chunked(np.zeros(178), 60))
+
+
+def test_many_classes_in_few_rows_of_a_partition(client):
+    """No warnings: they are errors here."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(600, 3)), np.tile(np.arange(60), 10)
+    ours = DaskSoftmaxRegression(0.1, tol=1e-11).fit(chunked(X, 60), chunked(y, 60))
+    assert_same_model(ours, SoftmaxRegression(0.1, tol=1e-11).fit(X, y), X)
+
+
 def test_two_fits_are_the_same_to_the_last_bit(client):
     X, y = DIGITS
     first, second = (DaskSoftmaxRegression().fit(chunked(X, 400), chunked(y, 400)) for _ in range(2))
@@ -285,7 +339,29 @@ def test_errors_come_before_any_work(client):
         ValueError, match=r"distributions over the same classes, .* got \[3\] columns in some, labels in"
     ):
         model.fit(X, mixed)
+    text_and_numbers = [dask.delayed(np.array)(["a", "b"] * 25), *y[50:].to_delayed()]
+    target = da.concatenate([da.from_delayed(part, (np.nan,), dtype=object) for part in text_and_numbers])
+    with pytest.raises(TypeError, match="y must hold labels that can be sorted, of one type"):
+        model.fit(X, target)
+    for bad, match in [(None, "for each row of X; got None"), (5, "got 5"), (sparse.csr_array(np.eye(178)), "dense")]:
+        with pytest.raises(TypeError, match=match):
+            model.fit(X, bad)
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        model.fit(X, y, "a")
+    with pytest.raises(ValueError, match="sample_weight must have a finite sum above zero; got inf"):
+        model.fit(X, y, chunked(np.full(178, 1.5e306), 50))
+    with pytest.raises(ValueError, match="X must have at least one column"):
+        model.fit(X[:, :0], y)
+    with pytest.raises(ValueError, match="Partition 1: Input y contains NaN"):
+        model.fit(X, chunked(np.where(np.arange(178) == 60, np.nan, WINE[1]), 50))
+    with pytest.raises(TypeError, match=r"client must be a distributed\.Client that is not asynchronous; got 'tcp"):
+        model.set_params(client="tcp://127.0.0.1:1").fit(X, y)
     assert not hasattr(model, "coef_")
+
+
+def test_a_number_as_weight(client):
+    model = DaskSoftmaxRegression(0.1).fit(chunked(WINE[0], 90), WINE[1], 2.0)
+    np.testing.assert_allclose(model.coef_, SoftmaxRegression(0.1).fit(*WINE, 2.0).coef_, rtol=1e-6)
 
 
 def test_without_a_client():
@@ -293,13 +369,17 @@ def test_without_a_client():
         DaskSoftmaxRegression().fit(chunked(WINE[0], 50), chunked(WINE[1], 50))
 
 
-def test_a_client_that_is_closed(cluster, monkeypatch):
+@pytest.mark.parametrize("way", ["cancel", "close"])
+def test_a_client_that_is_closed(cluster, monkeypatch, way):
     plain = skmax_dask._Partitions.sum
     with distributed.Client(cluster, set_as_default=False) as other:
 
         def closing(self, *args):
             monkeypatch.setattr(skmax_dask._Partitions, "sum", plain)
-            other.cancel(self.parts, force=True)
+            if way == "close":
+                other.close()
+            else:
+                other.cancel(self.parts, force=True)
             return plain(self, *args)
 
         monkeypatch.setattr(skmax_dask._Partitions, "sum", closing)
