@@ -110,6 +110,20 @@ def test_sparse_chunks_and_a_numpy_target(client):
     np.testing.assert_array_equal(ours.predict(chunks).compute(), ours.predict(X))
 
 
+def test_sparse_chunks_beside_dense_ones(client):
+    X, y = DIGITS
+    parts = [X[:600], *(sparse.csr_array(X[start : start + 600]) for start in (600, 1200))]
+    chunks = da.concatenate([da.from_delayed(dask.delayed(part), part.shape, meta=part[:0]) for part in parts])
+    ours = DaskSoftmaxRegression(0.1, tol=1e-11).fit(chunks, y)
+    assert_same_model(ours, SoftmaxRegression(0.1, tol=1e-11).fit(sparse.csr_array(X), y), X)
+
+
+def test_the_scheduler_knows_how_large_a_partition_is(client):
+    remote, local, _ = problem(client)
+    size = local.rows.X.nbytes
+    assert size < sum(remote.rows.partitions.gather(skmax_dask.sizeof)) < 2 * size
+
+
 def test_columns_far_from_zero(client):
     X, y = WINE[0] * 1e-3 + 1e8, WINE[1]
     ours = DaskSoftmaxRegression(0.01, tol=1e-11).fit(chunked(X, 50), chunked(y, 50))

@@ -757,3 +757,14 @@ def test_warnings_name_the_line_that_called_fit():
     with pytest.warns(ConvergenceWarning) as caught:
         SoftmaxRegression(max_iter=1).fit(*load_iris(return_X_y=True))
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_targets_spread_over_classes_have_a_minimum_without_weight_decay(n_classes):
+    """Each row's most probable class is on its side of a line, but none is sure: warnings are errors here."""
+    y = np.arange(60) * n_classes // 60
+    target = np.full((60, n_classes), 0.1)
+    target[np.arange(60), y] = 1 - 0.1 * (n_classes - 1)
+    model = SoftmaxRegression(0.0).fit(np.eye(n_classes)[y], target)
+    assert model.converged_
+    np.testing.assert_allclose(model.predict_proba(np.eye(n_classes)[y]), target, atol=5e-3)  # of a root of tol
