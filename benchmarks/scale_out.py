@@ -31,7 +31,7 @@ on. Client memory does not grow with the rows; a worker has its rows once.
 Usage: python -m benchmarks.scale_out [ROWS ...]
 
 Rows of 50 columns and 10 classes are made on the workers, in partitions of 250 000 (100 MB); a worker is a process of
-one thread on this machine. `bytes` is what went over the loopback for an evaluation: parameters, results, and the
+one thread on this machine. `kB` is what went over the loopback for an evaluation: parameters, results, and the
 scheduler's messages. Memory is the most that a process ever had, less what it had before; 424 MB of a worker's are a
 million rows.
 """
