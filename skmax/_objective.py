@@ -111,6 +111,7 @@ class Objective:
     def over(self, rows: Rows) -> "Objective":
         """The same, of the same rows in the columns that they have in `rows`."""
         other = copy.copy(self)
+        other.__dict__.pop("_target_sum", None)  # of the columns as they were
         other._see(rows)
         return other
 

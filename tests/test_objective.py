@@ -150,3 +150,14 @@ def test_rows_that_sum_to_one_only_nearly_leave_the_redundant_direction_flat():
     objective = Objective(Rows(X, None), Y * (1 + 1e-5), **settings | dict(weight_decay=0.0))
     shifted = theta.reshape(3, -1) + np.array([0, 0, 0, 1e6])
     assert objective(shifted.ravel())[0] == pytest.approx(objective(theta)[0], abs=1e-8)  # eps of 1e6 is 1e-10
+
+
+def test_over_other_columns_of_the_rows_nothing_is_remembered_of_the_old_ones():
+    X, target, _, weight, theta, settings = problem(3, weighted=True)
+    objective = Objective(Rows(X, weight), target, **settings)
+    objective(theta)
+    moved = X - [1.0, 2.0, 3.0]
+    expected = Objective(Rows(moved, weight), target, **settings)(theta)
+    there = objective.over(Rows(moved, weight))(theta)
+    assert there[0] == pytest.approx(expected[0], rel=1e-14)
+    np.testing.assert_allclose(there[1], expected[1], rtol=1e-12)
