@@ -42,15 +42,6 @@ T = TypeVar("T")
 
 # Results that are added at a node of the tree.
 _BRANCHES = 8
-# What a client raises that was closed, or whose work was cancelled; some have no public name.
-_CANCELLED = (
-    distributed.CancelledError,
-    *(
-        getattr(distributed.client, name)
-        for name in ("FutureCancelledError", "ClosedClientError")
-        if hasattr(distributed.client, name)
-    ),
-)
 
 
 class DaskSoftmaxRegression(SoftmaxRegression):
@@ -374,13 +365,14 @@ class _Partitions:
         try:
             futures = method(values)
             return self.client.gather(futures) if wait else futures
-        except _CANCELLED as error:
-            raise RuntimeError(
-                "The Dask client was closed, or the computation cancelled, during the fit. An earlier fit is kept; "
-                "fit again with a client that stays open."
-            ) from error
-        except BaseException:
-            if futures is not None and self.client.status == "running":
+        except BaseException as error:
+            runs = self.client.status == "running"
+            if isinstance(error, distributed.CancelledError) or (isinstance(error, Exception) and not runs):
+                raise RuntimeError(
+                    "The Dask client was closed, or the computation cancelled, during the fit. An earlier fit is kept; "
+                    "fit again with a client that stays open."
+                ) from error
+            if futures is not None and runs:
                 self.client.cancel(futures)
             raise
 

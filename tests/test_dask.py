@@ -113,7 +113,8 @@ def test_sparse_chunks_and_a_numpy_target(client):
 def test_sparse_chunks_beside_dense_ones(client):
     X, y = DIGITS
     parts = [X[:600], *(sparse.csr_array(X[start : start + 600]) for start in (600, 1200))]
-    chunks = da.concatenate([da.from_delayed(dask.delayed(part), part.shape, meta=part[:0]) for part in parts])
+    meta = sparse.csr_array((0, 64))
+    chunks = da.concatenate([da.from_delayed(dask.delayed(part), part.shape, meta=meta) for part in parts])
     ours = DaskSoftmaxRegression(0.1, tol=1e-11).fit(chunks, y)
     assert_same_model(ours, SoftmaxRegression(0.1, tol=1e-11).fit(sparse.csr_array(X), y), X)
 
@@ -159,6 +160,14 @@ def test_parquet_files_of_which_dask_would_merge_the_columns_of_y(client, tmp_pa
     # The rows are in another order, and 50 times as many: both are within tol of the minimum, at distances of its root.
     assert_same_model(ours, SoftmaxRegression(0.01, tol=1e-11).fit(X, y), X, atol=1e-5)
     assert ours.score(data[X.columns.tolist()], data["y"]) == pytest.approx(ours.score(X, y))
+
+
+def test_persisted_collections(client):
+    X, y = client.persist([chunked(WINE[0], 60), chunked(WINE[1], 60)])
+    ours = DaskSoftmaxRegression(0.01, tol=1e-11).fit(X, y)
+    assert_same_model(ours, SoftmaxRegression(0.01, tol=1e-11).fit(*WINE), WINE[0])
+    assert ours.score(X, y) == pytest.approx(ours.score(*WINE))
+    np.testing.assert_array_equal(ours.predict(X).compute(), ours.predict(WINE[0]))
 
 
 def test_predictions_are_lazy(client):
