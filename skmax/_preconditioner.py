@@ -432,9 +432,7 @@ def _largest(
     of_columns = inverse_diagonal[:, : objective.n_features] / columns.scale**2
     of_intercept = inverse_diagonal[:, objective.n_features :].sum(axis=1, keepdims=True)
     for block, x, weight, _, square in squared_deviations(objective.rows, within, columns.mean):
-        curvature = _curvature(objective.probability(theta, x))
-        if weight is not None:
-            curvature *= weight
+        curvature = _weighted_curvature(objective, theta, x, weight)
         leverage = curvature * (of_columns @ square.T + of_intercept)
         if together:
             leverage = leverage.sum(axis=0, keepdims=True)
@@ -454,9 +452,7 @@ def _diagonal(objective: Objective, within: slice, theta: Float64Array, mean: Fl
     total = np.zeros((objective.n_logits, objective.n_columns))
 
     def weighted(x: Design, weight: Float64Array | None) -> FloatArray:
-        curvature = _curvature(objective.probability(theta, x))
-        if weight is not None:
-            curvature *= weight
+        curvature = _weighted_curvature(objective, theta, x, weight)
         if objective.fit_intercept:
             total[:, -1] += curvature.sum(axis=1)
         return curvature
@@ -543,6 +539,16 @@ def _growing(n_stages: int) -> int:
 def _curvature(probability: FloatArray) -> FloatArray:
     """The diagonal of each row's second derivatives in its logits, class-major."""
     return probability * (1 - probability)
+
+
+def _weighted_curvature(
+    objective: Objective, theta: Float64Array, x: Design, weight: Float64Array | None
+) -> FloatArray:
+    """s_i p_i (1 - p_i) of rows `x`, class-major."""
+    curvature = _curvature(objective.probability(theta, x))
+    if weight is not None:
+        curvature *= weight
+    return curvature
 
 
 def _factor(curvature: Float64Array, penalty: Float64Array) -> tuple[Float64Array, Float64Array]:

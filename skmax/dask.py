@@ -8,6 +8,7 @@ of the partitions. All else, the solver, the preconditioners, `tol`, `gap_`, is 
 """
 
 import copy
+import functools
 import operator
 import uuid
 import warnings
@@ -279,12 +280,13 @@ class DaskSoftmaxRegression(SoftmaxRegression):
             dtype = X.dtype
         else:
             dtype = np.float32 if all(dtype == np.float32 for dtype in X.dtypes) else np.float64
-        nameless = self.to_local()
+        local = self.to_local()
+        nameless = copy.copy(local)
         nameless.__dict__.pop("feature_names_in_", None)
         empty = nameless._by_blocks(np.zeros((1, self.n_features_in_), dtype=dtype), function)[:0]
         delayed = _to_delayed(X)
         sizes = X.chunks[0] if is_arraylike(X) else (np.nan,) * len(delayed)
-        shared = dask.delayed(self.to_local())
+        shared = dask.delayed(local)
         return da.concatenate(
             [
                 da.from_delayed(
@@ -314,7 +316,7 @@ class DaskSoftmaxRegression(SoftmaxRegression):
 class _Partitions:
     """Values on the workers, one for each partition of the rows, and what is known of them."""
 
-    def __init__(self, client: Any, persist: bool, parts: list[Any], places: list[int] | None = None) -> None:
+    def __init__(self, client: Any, persist: bool, parts: list[Any]) -> None:
         self.client = client
         self.persist = persist
         self.parts = self._run(client.persist, parts) if persist else parts
@@ -354,7 +356,7 @@ class _Partitions:
         level = [dask.delayed(_apply, pure=False)(function, part, shared, self.n_threads) for part in self.parts]
         while len(level) > 1:
             level = [
-                dask.delayed(_add, pure=False)(level[start : start + _BRANCHES])
+                dask.delayed(functools.reduce, pure=False)(operator.add, level[start : start + _BRANCHES])
                 for start in range(0, len(level), _BRANCHES)
             ]
         return self._run(self.client.compute, level, wait=True)[0]
@@ -536,13 +538,6 @@ def _sum_of_rows(
 ) -> T:
     with workers(n_threads) as pool:
         return objective.rows.on(pool).sum(function, *args, cost=cost)
-
-
-def _add(results: list[Any]) -> Any:
-    total = results[0]
-    for result in results[1:]:
-        total = operator.add(total, result)
-    return total
 
 
 def _seen_from(objective: Objective, origin: Float64Array) -> Objective:
