@@ -10,6 +10,7 @@ than columns: the gradient of the loss, and so W at the minimum, is a combinatio
 and A. J. Smola, 2001, A generalized representer theorem), and a fit needs only as many columns as there are rows.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,10 @@ from skmax._softmax import FloatArray
 # Spreads that a column's mean may lie from zero before products lose digits to it, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
 
+# Columns whose part that is independent of the others is smaller than this share of the largest are taken for dependent,
+# and for nearly dependent. To find out needs a table of so many numbers at most.
+_DEPENDENT, _NEARLY_DEPENDENT, _LARGEST_TURN = 1e-12, 1e-4, 2**22
+
 # The factorisation that turns the columns takes 2 n_features n_samples^2 operations, as do n_samples / (2 n_logits)
 # evaluations of the objective. It saves most of a hundred and more, and more still for a full Hessian.
 _ROTATION_PAYS = 200
@@ -30,18 +35,34 @@ _ROTATION_PAYS = 200
 
 @dataclass(frozen=True)
 class Columns:
-    """Weighted mean and scale of each column.
+    """The change to columns x~ of zero mean and unit spread, x~ = (x - mean) / scale, turned if need be.
 
-    They are the standard deviations, or, without an intercept to absorb the mean, 0 and the root mean squares. A column
-    without spread has scale 1.
+    Attributes
+    ----------
+    mean, scale : ndarray of shape (n_features,)
+        Weighted mean and standard deviation of each column, or, without an intercept to absorb the mean, 0 and the root
+        mean square. A column without spread has scale 1.
+    turn : ndarray of shape (n_features, n_features), or None
+        A matrix that x~ is multiplied with: an orthonormal basis V of what the centred and scaled rows span, and zeros.
+    span : ndarray of shape (n_features, rank), or None
+        An orthonormal basis of what the centred rows span, where that is not everything.
     """
 
     mean: Float64Array
     scale: Float64Array
+    turn: Float64Array | None = None
+    span: Float64Array | None = None
+
+    @property
+    def unit(self) -> Float64Array:
+        """The squares of `squared_deviations` over this are those of x~."""
+        return self.scale**2 if self.turn is None else np.ones_like(self.scale)
 
     def tilde(self, x: Design, intercept: bool) -> Float64Array:
-        """Rows `x` centred and scaled, ending in a 1 if there is an `intercept`. Fills a sparse `x`."""
+        """Rows x~ of rows `x`, ending in a 1 if there is an `intercept`. Fills a sparse `x`."""
         tilde = ((x.toarray() if sparse.issparse(x) else x) - self.mean) / self.scale
+        if self.turn is not None:
+            tilde = tilde @ self.turn
         return np.column_stack([tilde, np.ones(len(tilde))]) if intercept else tilde
 
     @classmethod
@@ -63,8 +84,65 @@ class Columns:
         return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
 
 
-def squared_deviations(rows: Rows, within: slice, mean: Float64Array) -> Iterator[tuple[slice, Design, Any, Any, Any]]:
-    """`rows.blocks` with the deviations of a dense x from `mean`, and their squares, in arrays that are used again.
+    def independent(self, rows: Rows, digits: float) -> "Columns":
+        """For a fit without penalty, which needs columns that are independent, and has the shortest coefficients else.
+
+        The same columns, if they are; else turned to a basis of what the centred and scaled rows with weight span, up
+        to `digits`, the relative precision of a row. As a basis of that serves for rows of any length, each is scaled
+        to length 1, so that outliers do not hide the others. Columns that are nearly dependent are turned, too: each
+        of the new ones then has its own scale.
+        """
+        n_features = len(self.scale)
+        if min(rows.n_samples, n_features) * n_features > _LARGEST_TURN:
+            return self
+        triangle = rows.sum(_triangle, self, digits, cost=2 * n_features**2).matrix
+        _, values, basis = linalg.svd(triangle, full_matrices=False)
+        kept = values > max(_DEPENDENT, digits) * values.max(initial=0)
+        rank = int(kept.sum())
+        if rank == n_features and values.min() > _NEARLY_DEPENDENT * values.max():
+            return self
+        turn = np.zeros((n_features, n_features))
+        turn[:, :rank] = basis[kept].T
+        span = None
+        if rank < n_features:
+            span = np.linalg.qr(basis[kept].T * self.scale[:, None])[0]
+        return dataclasses.replace(self, turn=turn, span=span)
+
+    def shortest(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """The shortest coefficients with the logits of these on all rows, and their intercepts."""
+        if self.span is None:
+            return coef, intercept
+        inside = (coef @ self.span) @ self.span.T
+        return inside, intercept + _accurate_product(coef - inside, self.mean)
+
+
+@dataclass(frozen=True)
+class _Triangle:
+    """The R of a QR factorisation of some rows. That of the rows of two adds up to that of all."""
+
+    matrix: Float64Array
+
+    def __add__(self, other: "_Triangle") -> "_Triangle":
+        return _Triangle(np.linalg.qr(np.vstack([self.matrix, other.matrix]), mode="r"))
+
+
+def _triangle(rows: Rows, within: slice, columns: Columns, digits: float) -> _Triangle:
+    """Of the rows x~ with weight, scaled to length 1, but for those that are 0 within `digits`."""
+    total = _Triangle(np.empty((0, rows.n_features)))
+    for _, x, weight in rows.blocks(rows.n_features, within):
+        tilde = columns.tilde(x, False)
+        length = np.linalg.norm(tilde, axis=1)
+        kept = length > digits * np.sqrt(rows.n_features)
+        if weight is not None:
+            kept &= weight > 0
+        total += _Triangle(tilde[kept] / length[kept, None])
+    return total
+
+
+def squared_deviations(rows: Rows, within: slice, columns: Columns) -> Iterator[tuple[slice, Design, Any, Any, Any]]:
+    """`rows.blocks` with the deviations of a dense x from the mean, and their squares, in arrays that are used again.
+
+    If the columns are turned, x~ takes the place of the deviations.
 
     They are as large as a block of X: to allocate them for each would take as long as to fill them.
     """
@@ -73,7 +151,10 @@ def squared_deviations(rows: Rows, within: slice, mean: Float64Array) -> Iterato
         if buffer.shape[1] < x.shape[0]:
             buffer = np.empty((2, *x.shape))
         deviation, square = buffer[:, : x.shape[0]]
-        np.subtract(x.toarray() if rows.is_sparse else x, mean, out=deviation)
+        if columns.turn is not None:
+            deviation[:] = columns.tilde(x, False)
+        else:
+            np.subtract(x.toarray() if rows.is_sparse else x, columns.mean, out=deviation)
         np.square(deviation, out=square)
         yield block, x, weight, deviation, square
 
@@ -87,7 +168,8 @@ def _moments(rows: Rows, within: slice, first: Float64Array) -> Float64Array:
             weight = np.ones(x.shape[0]) if weight is None else weight
             total += [weight @ x, weight @ (x * x)]
     else:
-        for _, _, weight, deviation, square in squared_deviations(rows, within, first):
+        from_first = Columns(first, np.ones_like(first))
+        for _, _, weight, deviation, square in squared_deviations(rows, within, from_first):
             weight = np.ones(len(square)) if weight is None else weight
             total += [weight @ deviation, weight @ square]
     return total
@@ -135,17 +217,35 @@ class Coordinates:
     origin: Float64Array | None = None
     basis: Basis | None = None
 
+    @property
+    def are_the_users(self) -> bool:
+        """Whether nothing is changed."""
+        return self.origin is None and self.basis is None
+
+    def digits(self, columns: Columns, dtype: Any) -> float:
+        """The relative precision of the rows of X less the mean, in units of the scale."""
+        mean = columns.mean if self.origin is None else columns.mean + (self.origin if self.basis is None else 0)
+        return float(10 * np.finfo(dtype).eps * (1 + np.max(np.abs(mean) / columns.scale, initial=0)))
+
+    def from_origin(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """W and b of the user's columns less the origin."""
+        return coef, (intercept if self.origin is None else intercept + _accurate_product(coef, self.origin))
+
     def inward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
         """W' and b' of the user's W and b."""
-        if self.origin is not None:
-            intercept = intercept + coef @ self.origin
+        coef, intercept = self.from_origin(coef, intercept)
         return (coef if self.basis is None else self.basis.inward(coef)), intercept
 
     def outward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
         """The user's W and b of W' and b'."""
         if self.basis is not None:
             coef = self.basis.outward(coef)
-        return coef, (intercept if self.origin is None else intercept - coef @ self.origin)
+        return coef, (intercept if self.origin is None else intercept - _accurate_product(coef, self.origin))
+
+
+def _accurate_product(coef: Float64Array, origin: Float64Array) -> Float64Array:
+    """`coef @ origin`, in as many digits as there are: far from zero, most of them cancel against the intercept."""
+    return (coef.astype(np.longdouble) @ origin.astype(np.longdouble)).astype(np.float64)
 
 
 def work_coordinates(rows: Rows, *, centred: bool, n_logits: int) -> tuple[Coordinates, Rows, Columns]:
@@ -158,10 +258,14 @@ def work_coordinates(rows: Rows, *, centred: bool, n_logits: int) -> tuple[Coord
         origin = columns.mean if centred else None
         deviation = rows.X - columns.mean
         basis, triangle = Basis.of(deviation.T)
-        turned = rows.of_other_columns(np.ascontiguousarray(triangle.T, dtype=rows.X.dtype))
+        # What rounding leaves of directions in which there is no row must not be scaled to unit spread.
+        length = np.linalg.norm(triangle, axis=1)
+        triangle[length <= 10 * len(triangle) * np.finfo(np.float64).eps * length.max(initial=0)] = 0
+        turned = rows.of_other_columns(np.ascontiguousarray(triangle.T))
         return Coordinates(origin, basis), turned, Columns.of(turned, centred=centred)
     far = np.abs(columns.mean) > _FAR[rows.dtype.type] * columns.scale
     if not (centred and far.any()):
         return Coordinates(), rows, columns
-    origin = np.where(far, columns.mean, 0)
+    # In the numbers that X has, so that what is subtracted from a row is what `Coordinates` adds to an intercept.
+    origin = np.where(far, columns.mean, 0).astype(rows.dtype).astype(np.float64)
     return Coordinates(origin), rows.seen_from(origin), Columns(columns.mean - origin, columns.scale)

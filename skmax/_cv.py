@@ -208,8 +208,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
                     monitor.step("fold")
             scores, gaps = (np.array(part) for part in zip(*results, strict=True))
         fitted._choose(scores)
-        # One fit among dozens: it may as well be the best that float precision allows.
-        [refitted] = model._path(X, target, [fitted.weight_decay_], polish=True)
+        [refitted] = model._path(X, target, [fitted.weight_decay_])
         # What is of the fit, and not of its parameters.
         fitted.__dict__.update({k: v for k, v in refitted.__dict__.items() if k not in model.get_params()})
         self._take(fitted)

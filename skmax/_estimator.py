@@ -1,6 +1,7 @@
 """SoftmaxRegression: validate, encode, minimise, store."""
 
 import copy
+import dataclasses
 import functools
 import time
 import warnings
@@ -20,9 +21,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from skmax._callbacks import CALLER, CallbackSupportMixin, Monitor, with_callbacks
+from skmax._certificate import Certificate
 from skmax._columns import Columns, Coordinates, work_coordinates
 from skmax._objective import Objective
-from skmax._preconditioner import preconditioner
+from skmax._preconditioner import WholeHessian, preconditioner
 from skmax._rows import LOGIT_COST, Design, Float64Array, Rows, raw_prediction, take_rows
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._solver import Solution, minimize
@@ -32,6 +34,9 @@ from skmax._threads import Workers, workers
 # An array-like, a sparse matrix or array, or a data frame, of shape (n_samples, n_features).
 MatrixLike: TypeAlias = Any
 WeightDecay: TypeAlias = float | Literal["1/n_samples"]
+
+# The share of `tol` that it may cost to store float32 coefficients.
+_ROUNDING_SHARE = 0.1
 
 
 class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
@@ -258,41 +263,51 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         target: Target,
         weight_decays: Sequence[WeightDecay],
         *,
-        polish: bool = False,
         monitor: Monitor | None = None,
     ) -> Iterator[tuple[Objective, Columns, Coordinates, Solution]]:
-        """The minimum for each of `weight_decays`, each search started where the one before ended."""
+        """The minimum for each of `weight_decays`, each search started where the one before ended.
+
+        The objective is that of float64 products, whatever X is.
+        """
         with workers() as pool:
             objective, columns, coordinates = self._problem(X, target, pool)
+            exact = objective.in_float64()
             theta, change = self._start(objective, target, coordinates).ravel(), None
 
             def watch(theta: Float64Array, loss_curve: list[float]) -> bool:
                 def attributes() -> dict[str, Any]:
                     so_far = copy.copy(self)
                     so_far._store(
-                        Solution(theta, loss_curve[-1], np.nan, False, loss_curve), objective, target, coordinates
+                        Solution(theta, loss_curve[-1], Certificate(np.nan, False, False), False, loss_curve),
+                        *coordinates.outward(*objective.split(theta)),
+                        target,
                     )
                     return so_far._fitted_attributes()
 
                 return monitor is not None and monitor.step("iteration", attributes)
 
             for weight_decay in weight_decays:
-                objective = objective.penalised(
-                    1 / target.weight_sum if isinstance(weight_decay, str) else float(weight_decay)
-                )
+                decay = 1 / target.weight_sum if isinstance(weight_decay, str) else float(weight_decay)
+                objective, exact = objective.penalised(decay), exact.penalised(decay)
+                if decay == 0 and columns.turn is None:
+                    columns, change = columns.independent(exact.rows, coordinates.digits(columns, X.dtype)), None
                 solution = minimize(
                     objective,
                     theta,
                     functools.partial(preconditioner, objective, columns),
                     tol=self.tol,
                     max_iter=self.max_iter,
+                    exact=exact if exact.rows is not objective.rows else None,
+                    hessian=WholeHessian(exact, columns),
                     first=change.penalised(objective) if change else None,
-                    polish=polish,
                     watch=watch if monitor else None,
                     report=_Printer() if self.verbose else None,
                 )
                 theta, change = solution.theta, solution.preconditioner
-                yield objective, columns, coordinates, solution
+                if decay == 0:
+                    theta = exact.join(*columns.shortest(*exact.split(theta))).ravel()
+                    solution = dataclasses.replace(solution, theta=theta)
+                yield exact, columns, coordinates, solution
 
     def _path(
         self, X: Design, target: Target, weight_decays: Sequence[WeightDecay], **options: Any
@@ -303,12 +318,49 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         for weight_decay, (objective, _, coordinates, solution) in zip(weight_decays, solutions, strict=True):
             fitted = copy.copy(self)
             fitted.weight_decay = weight_decay
-            fitted._store(solution, objective, target, coordinates)
+            fitted._store(*self._as_stored(X, target, objective, coordinates, solution), target)
             fitted._separates = objective.weight_decay == 0 and not objective.sum(
                 _unseparated, solution.theta, cost=objective.cost
             )
             path.append(fitted)
         return path
+
+    def _as_stored(
+        self, X: Design, target: Target, objective: Objective, coordinates: Coordinates, solution: Solution
+    ) -> tuple[Solution, FloatArray, FloatArray]:
+        """Coefficients and intercepts in the user's columns and dtype, and the solution with their objective and gap.
+
+        To round them moves the objective by the square of that, which is nothing, but for float32 coefficients of columns far
+        from zero, which the intercept makes up for: where float32 would cost a tenth of `tol`, they stay float64.
+        """
+        coef, intercept = coordinates.outward(*objective.split(solution.theta))
+        in_user_columns = objective
+        if coordinates.basis is not None:
+            original = self._objective(X, target, objective.rows.workers)
+            seen = original.rows if coordinates.origin is None else original.rows.seen_from(coordinates.origin)
+            in_user_columns = original.over(seen.in_float64()).penalised(objective.weight_decay)
+
+        def value(dtype: Any) -> float:
+            rounded = coef.astype(dtype).astype(np.float64), intercept.astype(dtype).astype(np.float64)
+            return in_user_columns.value(in_user_columns.join(*coordinates.from_origin(*rounded)).ravel())
+
+        here = objective.value(solution.theta)
+        stored = here if coordinates.are_the_users else value(np.float64)
+        if X.dtype == np.float32:
+            rounded = value(np.float32)
+            if rounded - here <= _ROUNDING_SHARE * self.tol:
+                stored, coef, intercept = rounded, coef.astype(np.float32), intercept.astype(np.float32)
+        proof = dataclasses.replace(
+            solution.certificate, gap=solution.certificate.gap + max(0.0, stored - here)
+        )
+        solution = dataclasses.replace(
+            solution,
+            value=stored,
+            certificate=proof,
+            converged=proof.within(self.tol),
+            loss_curve=[*solution.loss_curve[:-1], stored],
+        )
+        return solution, coef, intercept
 
     def _fitted_attributes(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name.endswith("_") and name[0] != "_"}
@@ -346,21 +398,19 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         theta = objective.join(coef, intercept)
         return theta - theta.mean(axis=0) if objective.n_logits > 1 else theta
 
-    def _store(self, solution: Solution, objective: Objective, target: Target, coordinates: Coordinates) -> None:
-        coef, intercept = coordinates.outward(*objective.split(solution.theta))
+    def _store(self, solution: Solution, coef: FloatArray, intercept: FloatArray, target: Target) -> None:
         self.classes_ = target.classes
-        if objective.n_logits == 1:
+        if target.n_logits == 1:
             self.coef_, self.intercept_ = coef, intercept
         else:
             n_classes = len(target.classes)
-            self.coef_ = np.zeros((n_classes, coef.shape[1]))
-            self.intercept_ = np.full(n_classes, -np.inf)
+            self.coef_ = np.zeros((n_classes, coef.shape[1]), dtype=coef.dtype)
+            self.intercept_ = np.full(n_classes, -np.inf, dtype=coef.dtype)
             self.coef_[target.present] = coef
             self.intercept_[target.present] = intercept
-        self.coef_ = self.coef_.astype(objective.rows.dtype, copy=False)
-        self.intercept_ = self.intercept_.astype(objective.rows.dtype, copy=False)
         self.objective_ = solution.value
         self.gap_ = solution.gap
+        self.gap_is_bound_ = solution.certificate.is_bound
         self.converged_ = solution.converged
         self.n_iter_ = solution.n_iter
         self.loss_curve_ = np.array(solution.loss_curve)

@@ -21,15 +21,20 @@ reductions over classes run along the long axis. Products are taken in the dtype
 import copy
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from skmax._rows import LOGIT_COST, Design, Float64Array, Rows, raw_prediction
+from skmax._rows import LOGIT_COST, Design, Float64Array, Maximum, Rows, raw_prediction
 from skmax._softmax import FloatArray, normalize_in_place
 
 T = TypeVar("T")
+
+# The share of the largest change that another row's loss may grow by along a direction in which f falls for ever.
+_NO_GROWTH = 1e-4
 
 
 class Objective:
@@ -80,6 +85,29 @@ class Objective:
         gradient = gradient_sum / self.rows.weight_sum
         gradient[:, : self.n_features] += self.weight_decay * coef
         return float(value), gradient.ravel()
+
+    def value(self, theta: Float64Array) -> float:
+        """f alone, from the loss of each row: also where the sums above would cancel all but a few digits."""
+        loss = self.sum(_loss, theta, cost=self.cost) / self.rows.weight_sum
+        coef, _ = self.split(theta)
+        return float(loss + self.weight_decay / 2 * np.vdot(coef, coef))
+
+    @functools.cached_property
+    def floor(self) -> float:
+        """What f is nowhere below: the mean entropy of the targets, which is 0 for labels."""
+        return float(self.sum(_entropy, cost=self.cost)) / self.rows.weight_sum
+
+    def largest_change(self, step: Float64Array) -> float:
+        """The largest change, over the rows with weight, that `step` makes in the difference of two logits."""
+        return float(self.sum(_largest_change, step, cost=self.cost))
+
+    def recession(self, step: Float64Array) -> "Recession":
+        """What `step` does to each row, in the limit of many such steps."""
+        return self.sum(_recession, step, cost=self.cost)
+
+    def in_float64(self) -> "Objective":
+        """The same with all products in float64, whatever X is: block by block, without another X."""
+        return self if self.rows.dtype == np.float64 else self.over(self.rows.in_float64())
 
     def penalised(self, weight_decay: float) -> "Objective":
         """The same with another weight decay. What is known of the data is shared."""
@@ -190,6 +218,86 @@ def _loss_and_gradient(objective: Objective, within: slice, theta: Float64Array)
         total[-1] += log_partition.sum(dtype=np.float64) if weight is None else weight @ log_partition
         objective.add_weighted_rows(gradient_sum, logits, x, weight)
     return total
+
+
+def _loss(objective: Objective, within: slice, theta: Float64Array) -> float:
+    """The sum of s_i [ logsumexp(z_i) - <y_i, z_i> ]."""
+    coef, intercept = objective.split(theta)
+    total = 0.0
+    for block, x, weight in objective.rows.blocks(objective.n_logits, within):
+        logits = objective.raw_prediction(x, coef, intercept)
+        own = np.einsum("ij,ij->j", objective.distribution(block), logits)
+        loss = normalize_in_place(logits) - own
+        total += float(loss.sum(dtype=np.float64) if weight is None else weight @ loss)
+    return total
+
+
+@dataclass(frozen=True)
+class Recession:
+    """A step along which f falls for ever, if it is one; those of two sets of rows add up to that of both.
+
+    Along a direction with changes q of a row's logits, its loss grows in the end as max_k q_k - <y, q>, which is never
+    below 0. If that is 0 for all rows, no loss ever grows; one falls wherever two logits change by different amounts.
+
+    Attributes
+    ----------
+    growth : float
+        The largest max_k q_k - <y, q> of a row with weight.
+    change : ndarray of shape (n_classes,)
+        The largest difference of two q of the rows of each class, if that is the most probable one in their targets.
+    """
+
+    growth: float
+    change: Float64Array
+
+    def __add__(self, other: "Recession") -> "Recession":
+        return Recession(max(self.growth, other.growth), np.maximum(self.change, other.change))
+
+    def is_one(self) -> bool:
+        """Whether there is no more growth than there may be from what is not yet at its minimum."""
+        return self.growth <= _NO_GROWTH * self.change.max()
+
+
+def _recession(objective: Objective, within: slice, step: Float64Array) -> Recession:
+    """`Objective.recession` of the rows `within`."""
+    total = Recession(0.0, np.zeros(objective.n_classes))
+    for block, x, weight in objective.rows.blocks(objective.n_logits, within):
+        change = objective.raw_prediction(x, *objective.split(step))
+        own = np.einsum("ij,ij->j", objective.distribution(block), change)
+        if len(change) == 1:
+            change = np.vstack([np.zeros_like(change), change])
+        growth, spread = change.max(axis=0) - own, np.ptp(change, axis=0)
+        target = objective.target[block]
+        label = target if target.ndim == 1 else target.argmax(axis=1)
+        if weight is not None:
+            growth, spread, label = growth[weight > 0], spread[weight > 0], label[weight > 0]
+        by_class = np.zeros(objective.n_classes)
+        np.maximum.at(by_class, label, spread)
+        total += Recession(float(growth.max(initial=0)), by_class)
+    return total
+
+
+def _entropy(objective: Objective, within: slice) -> float:
+    """The sum of s_i times the entropy of y_i."""
+    total = 0.0
+    if objective.target.ndim == 1:
+        return total
+    for block, _, weight in objective.rows.blocks(objective.n_classes, within):
+        target = objective.target[block].astype(np.float64)
+        entropy = special.entr(target / target.sum(axis=1, keepdims=True)).sum(axis=1)
+        total += float(entropy.sum() if weight is None else weight @ entropy)
+    return total
+
+
+def _largest_change(objective: Objective, within: slice, step: Float64Array) -> Maximum:
+    """`Objective.largest_change` among the rows `within`."""
+    coef, intercept = objective.split(step)
+    largest = 0.0
+    for _, x, weight in objective.rows.blocks(objective.n_logits, within):
+        change = objective.raw_prediction(x, coef, intercept)
+        spread = np.abs(change[0]) if len(change) == 1 else change.max(axis=0) - change.min(axis=0)
+        largest = max(largest, float((spread if weight is None else spread[weight > 0]).max(initial=0)))
+    return Maximum(largest)
 
 
 def _target_sum(objective: Objective, within: slice) -> Float64Array:

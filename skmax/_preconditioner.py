@@ -26,13 +26,16 @@ from scipy import linalg
 
 from skmax._columns import Columns, squared_deviations
 from skmax._objective import Objective
-from skmax._rows import Design, Float64Array
+from skmax._rows import Design, Float64Array, Maximum
 from skmax._softmax import FloatArray
 
 # What a form of the Hessian may cost, in evaluations of the objective, and the numbers that it may hold: 67 MB, and as
 # many in its factors. The full one, which needs more arrays while it is built, holds half of that.
 _FULL_EVALUATIONS, _BLOCK_EVALUATIONS, _KRONECKER_EVALUATIONS = 20, 40, 30
 _LIMIT = 2**23
+# What the whole Hessian may cost at the end of a fit, to certify it: so many evaluations, or this share of the
+# iterations so far. Conjugate gradients cost as much.
+_WHOLE_EVALUATIONS, _WHOLE_SHARE = 10, 0.1
 # The matrix products of so few pairs of classes are taken one by one: 2 to 7 times as fast for one pair, as fast for
 # ten. Those of more are taken for all pairs at once, column by column.
 _FEW_PAIRS = 10
@@ -88,6 +91,8 @@ class Preconditioner:
         """A step in theta from a step in v."""
         theta = self._centred_over_classes(self._from_v(v).reshape(self._n_logits, -1))
         coef = theta[:, : len(self._columns.scale)]
+        if self._columns.turn is not None:
+            coef[:] = coef @ self._columns.turn.T
         coef /= self._columns.scale
         if self._fit_intercept:
             theta[:, -1] -= coef @ self._columns.mean
@@ -100,6 +105,8 @@ class Preconditioner:
         if self._fit_intercept:
             coef -= np.multiply.outer(tilde[:, -1], self._columns.mean)
         coef /= self._columns.scale
+        if self._columns.turn is not None:
+            coef[:] = coef @ self._columns.turn
         return self._to_v(self._centred_over_classes(tilde).ravel())
 
     def tilde(self, x: Design) -> Float64Array:
@@ -153,8 +160,8 @@ class DiagonalPreconditioner(Preconditioner):
 
     def __init__(self, objective: Objective, columns: Columns, theta: Float64Array, caution: float = 0.0) -> None:
         super().__init__(objective, columns, caution)
-        diagonal = objective.sum(_diagonal, theta, columns.mean, cost=objective.cost) / objective.rows.weight_sum
-        diagonal[:, : objective.n_features] /= columns.scale**2
+        diagonal = objective.sum(_diagonal, theta, columns, cost=objective.cost) / objective.rows.weight_sum
+        diagonal[:, : objective.n_features] /= columns.unit
         self.curvature = diagonal
         self._factorise(objective)
 
@@ -240,8 +247,12 @@ class FullPreconditioner(Preconditioner):
     ) -> None:
         super().__init__(objective, columns, caution)
         n_rows = _rows_for(theta.size, objective.rows.n_samples)
+        # Where it is the Hessian itself, not that of a sample or of float32 products.
+        self.exact_at: Float64Array | None = None
         if not sampled or n_rows == objective.rows.n_samples:
             self._curvature = self._measure(objective, theta)
+            if objective.rows.dtype == np.float64 and not caution:
+                self.exact_at = theta
         else:
             diagonal = DiagonalPreconditioner(objective, columns, theta, caution)
             [(index, _, factor)] = self._sample(objective, theta, diagonal.diagonal, n_rows, together=True)
@@ -250,7 +261,8 @@ class FullPreconditioner(Preconditioner):
         self._factorise(objective)
 
     def _factorise(self, objective: Objective) -> None:
-        self._inverse_root, self._factor = _factor(self._curvature, np.tile(self._penalty(objective), self._n_logits))
+        penalty = np.tile(self._penalty(objective), self._n_logits)
+        self._inverse_root, self._factor, self._jitter = _factor(self._curvature, penalty)
 
     def _measure(self, objective: Objective, theta: Float64Array) -> Float64Array:
         """H of the module's docstring less the penalty, of shape (d, d), classes varying slowest."""
@@ -274,12 +286,32 @@ class FullPreconditioner(Preconditioner):
 
     def inverse(self) -> Float64Array:
         """H^-1 on the steps that sum to zero over the classes, for the columns of `tilde`; of shape (d, d)."""
+        half = self._inverse_factor()
+        return half.T @ half
+
+    def _inverse_factor(self) -> Float64Array:
+        """A square root, of shape (d, d), of `inverse`."""
         n_logits, size = self._n_logits, len(self._inverse_root)
         half = linalg.solve_triangular(self._factor, np.diag(self._inverse_root), lower=True, check_finite=False)
         if n_logits > 1:
             table = half.reshape(size, n_logits, -1)
             half = (table - table.mean(axis=1, keepdims=True)).reshape(size, size)
-        return half.T @ half
+        return half
+
+    def reach(self, objective: Objective) -> float:
+        """An upper bound of the largest change that a step of unit length makes in the difference of two logits.
+
+        With m_kj the norm of the step of unit length that changes parameter kj most, which is the root of the diagonal
+        of H^-1, it is the largest sum_j |x~_ij| (m_kj + m_lj) of a row with weight and two classes; without the jitter
+        of the factor, which makes steps shorter in directions of no curvature, or infinite if that hides them.
+        """
+        half = self._inverse_factor()
+        hidden = self._jitter * np.square(half / self._inverse_root).sum()
+        if not hidden < 1:
+            return np.inf
+        norm = np.sqrt(np.square(half).sum(axis=0) / (1 - hidden)).reshape(self._n_logits, -1).max(axis=0)
+        pair = 1 if self._n_logits == 1 else 2
+        return pair * float(objective.sum(_largest_sum, self._columns, norm, cost=objective.n_columns))
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         return self._inverse_root * linalg.blas.dtrsv(self._factor, v, lower=1, trans=1)
@@ -332,7 +364,7 @@ class BlockPreconditioner(Preconditioner):
         penalty = self._penalty(objective)
 
         def factors(classes: slice) -> list[tuple[Float64Array, Float64Array]]:
-            return [_factor(block, penalty) for block in self._curvature[classes]]
+            return [_factor(block, penalty)[:2] for block in self._curvature[classes]]
 
         self._factors = objective.rows.over(factors, n=self._n_logits, cost=objective.n_columns**3)
 
@@ -372,7 +404,7 @@ class KroneckerPreconditioner(Preconditioner):
     def _factorise(self, objective: Objective) -> None:
         penalty = self._penalty(objective)
         self._groups = [
-            (np.flatnonzero(self._logarithms == logarithm), *_factor(np.exp(logarithm) * self._moment, penalty))
+            (np.flatnonzero(self._logarithms == logarithm), *_factor(np.exp(logarithm) * self._moment, penalty)[:2])
             for logarithm in np.unique(self._logarithms)
         ]
 
@@ -429,9 +461,9 @@ def _largest(
         luck -= np.random.Generator(generator).uniform(size=len(luck))
     result = _Largest([np.empty((4, 0))] * n_groups, n_rows + 1)
     # The squares of x~ are those of x - mean over those of the scale, and 1.
-    of_columns = inverse_diagonal[:, : objective.n_features] / columns.scale**2
+    of_columns = inverse_diagonal[:, : objective.n_features] / columns.unit
     of_intercept = inverse_diagonal[:, objective.n_features :].sum(axis=1, keepdims=True)
-    for block, x, weight, _, square in squared_deviations(objective.rows, within, columns.mean):
+    for block, x, weight, _, square in squared_deviations(objective.rows, within, columns):
         curvature = _weighted_curvature(objective, theta, x, weight)
         leverage = curvature * (of_columns @ square.T + of_intercept)
         if together:
@@ -447,8 +479,9 @@ def _largest(
     return result
 
 
-def _diagonal(objective: Objective, within: slice, theta: Float64Array, mean: Float64Array) -> Float64Array:
-    """The sum of s_i p_i (1 - p_i) (x_i - mean, 1)^2, of shape (n_logits, n_columns)."""
+def _diagonal(objective: Objective, within: slice, theta: Float64Array, columns: Columns) -> Float64Array:
+    """The sum of s_i p_i (1 - p_i) (x_i - mean, 1)^2, of shape (n_logits, n_columns), or that of turned columns."""
+    mean = columns.mean
     total = np.zeros((objective.n_logits, objective.n_columns))
 
     def weighted(x: Design, weight: Float64Array | None) -> FloatArray:
@@ -457,13 +490,13 @@ def _diagonal(objective: Objective, within: slice, theta: Float64Array, mean: Fl
             total[:, -1] += curvature.sum(axis=1)
         return curvature
 
-    if objective.rows.is_sparse:  # without filling x
+    if objective.rows.is_sparse and columns.turn is None:  # without filling x
         for _, x, weight in objective.rows.blocks(objective.n_columns, within):
             curvature = weighted(x, weight)
             moment, square = curvature @ x, curvature @ (x * x)
             total[:, : len(mean)] += square + mean**2 * curvature.sum(axis=1)[:, None] - 2 * mean * moment
     else:
-        for _, x, weight, _, square in squared_deviations(objective.rows, within, mean):
+        for _, x, weight, _, square in squared_deviations(objective.rows, within, columns):
             total[:, : len(mean)] += weighted(x, weight) @ square
     return total
 
@@ -491,6 +524,15 @@ def _pairs(objective: Objective, within: slice, theta: Float64Array, columns: Co
                 total[:, column, column:] += moment
                 total[:, column + 1 :, column] += moment[:, 1:]
     return total
+
+
+def _largest_sum(objective: Objective, within: slice, columns: Columns, norm: Float64Array) -> Maximum:
+    """The largest sum_j |x~_ij| norm_j of a row with weight."""
+    largest = 0.0
+    for _, x, weight in objective.rows.blocks(objective.n_columns, within):
+        sums = np.abs(columns.tilde(x, objective.fit_intercept)) @ norm
+        largest = max(largest, float((sums if weight is None else sums[weight > 0]).max(initial=0)))
+    return Maximum(largest)
 
 
 def _second_moment(objective: Objective, within: slice, columns: Columns) -> Float64Array:
@@ -551,9 +593,12 @@ def _weighted_curvature(
     return curvature
 
 
-def _factor(curvature: Float64Array, penalty: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """(r, L) with curvature + diag(penalty) ~ diag(1/r) L L^T diag(1/r)."""
+def _factor(curvature: Float64Array, penalty: Float64Array) -> tuple[Float64Array, Float64Array, float]:
+    """(r, L, jitter) with curvature + diag(penalty) + jitter diag(1/r^2) = diag(1/r) L L^T diag(1/r)."""
     hessian = curvature + np.diag(penalty)
+    # Nothing depends on a parameter of no curvature at all: any will do.
+    empty = np.flatnonzero(hessian.diagonal() == 0)
+    hessian[empty, empty] = 1
     # Scaled to a unit diagonal, so that the jitter is relative to each parameter's own curvature.
     inverse_root = 1 / np.sqrt(np.maximum(hessian.diagonal(), _LEAST_CURVATURE))
     hessian *= inverse_root
@@ -565,7 +610,8 @@ def _factor(curvature: Float64Array, penalty: Float64Array) -> tuple[Float64Arra
         np.fill_diagonal(hessian, diagonal + jitter)
         try:
             # In Fortran's order, as BLAS wants it: solve_triangular would check it anew each time, for 20 us.
-            return inverse_root, np.asfortranarray(linalg.cholesky(hessian, lower=True, check_finite=False))
+            factor = np.asfortranarray(linalg.cholesky(hessian, lower=True, check_finite=False))
+            return inverse_root, factor, jitter
         except linalg.LinAlgError:
             jitter *= 100
 
@@ -586,14 +632,13 @@ def preconditioner(
     """
     n_samples, n_columns, n_logits = objective.rows.n_samples, objective.n_columns, objective.n_logits
     size = n_columns * n_logits
-    # In operations, two for each multiplication: the rows, SciPy's bookkeeping, and the calls as such.
-    evaluation = 2 * n_samples * objective.cost + 120 * size + 3_000_000
-    kronecker = n_samples * n_columns**2 + n_logits * n_columns**3 / 3
+    evaluation = _evaluation(objective)
+    kronecker = n_samples * n_columns**2 + n_logits * n_columns**3 / 3 + 10 * n_logits**3
     full = _rows_for(size, n_samples) * size**2 / 2 + size**3 / 3
     block = n_logits * (_rows_for(n_columns, n_samples) * n_columns**2 + n_columns**3 / 3)
     blocks_fit = n_logits * n_columns**2 <= _LIMIT
     same = caution == 0 and not objective.split(theta)[0].any()  # probabilities of all rows
-    same = same and full > evaluation  # else the products with many small factors take longer than one large one
+    same = same and full > evaluation and n_logits**2 <= _LIMIT  # else the products with many small factors take longer than one large one
     if same and blocks_fit and kronecker <= _KRONECKER_EVALUATIONS * evaluation:
         return KroneckerPreconditioner(objective, columns, theta)
     if whole_hessian_fits(objective) and full <= _FULL_EVALUATIONS * evaluation:
@@ -605,3 +650,34 @@ def preconditioner(
     if not objective.rows.is_sparse and rank >= _LOW_RANK / 2 and low_rank <= n_iter / 2 * evaluation:
         return LowRankPreconditioner(objective, columns, theta, caution)
     return DiagonalPreconditioner(objective, columns, theta, caution)
+
+
+class WholeHessian:
+    """The Hessian of `objective`, not of a sample of its rows, at any point where it pays."""
+
+    def __init__(self, objective: Objective, columns: Columns) -> None:
+        self.objective = objective
+        self._columns = columns
+
+    @property
+    def evaluations(self) -> float:
+        """What it costs, in evaluations of the objective."""
+        size = self.objective.n_columns * self.objective.n_logits
+        return (self.objective.rows.n_samples * size**2 / 2 + 2 / 3 * size**3) / _evaluation(self.objective)
+
+    def pays(self, n_iter: int) -> bool:
+        """Whether it costs no more than a few evaluations, or a part of `n_iter`."""
+        return whole_hessian_fits(self.objective) and self.evaluations <= max(_WHOLE_EVALUATIONS, _WHOLE_SHARE * n_iter)
+
+    def at(self, theta: Float64Array) -> FullPreconditioner:
+        return FullPreconditioner(self.objective, self._columns, theta, sampled=False)
+
+    def reach(self, change: FullPreconditioner) -> float:
+        """The c of `skmax._certificate`, or more, for the Hessian that `change` is of."""
+        return change.reach(self.objective)
+
+
+def _evaluation(objective: Objective) -> float:
+    """What an evaluation costs, in operations, two for each multiplication: the rows, SciPy's bookkeeping, the calls."""
+    size = objective.n_columns * objective.n_logits
+    return 2 * objective.rows.n_samples * objective.cost + 120 * size + 3_000_000

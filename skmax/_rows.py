@@ -4,6 +4,7 @@ No function here, or above, allocates an array of n_samples x n_classes or a sec
 blocks that fit the cache, and a block of a CSR matrix is a view.
 """
 
+import copy
 import functools
 import itertools
 from collections.abc import Callable, Iterator
@@ -44,6 +45,11 @@ class Rows:
         Subtracted from each row of a dense X, block by block.
     first : int, default=0
         The place of the first row among all, where these are a part.
+
+    Attributes
+    ----------
+    dtype : dtype
+        Of the products: that of X, or float64 after `in_float64`.
     """
 
     def __init__(
@@ -61,29 +67,49 @@ class Rows:
         self.first = first
         self.is_sparse = sparse.issparse(X)
         self.weight_sum = float(self.n_samples if sample_weight is None else sample_weight.sum())
-        self._workers = workers or Workers()
-        self._origin = None if origin is None else origin.astype(X.dtype)
+        self.workers = workers or Workers()
+        self._origin = origin
 
     def on(self, workers: Workers) -> "Rows":
         """The same rows, for other threads."""
-        return Rows(self.X, self.sample_weight, workers, self._origin, self.first)
+        other = copy.copy(self)
+        other._workers = workers
+        return other
 
     def seen_from(self, origin: Float64Array) -> "Rows":
         """The same rows less `origin`."""
-        return Rows(self.X, self.sample_weight, self._workers, origin, self.first)
+        other = copy.copy(self)
+        other._origin = origin
+        return other
+
+    def in_float64(self) -> "Rows":
+        """The same rows, each block of which is converted to float64 when it is taken."""
+        if self.dtype == np.float64:
+            return self
+        other = copy.copy(self)
+        other.dtype = np.dtype(np.float64)
+        return other
 
     def of_other_columns(self, X: Design) -> "Rows":
         """Rows of another X, with the same weights."""
-        return Rows(X, self.sample_weight, self._workers)
+        return Rows(X, self.sample_weight, self.workers)
 
     def take(self, index: NDArray[np.intp], factor: Float64Array) -> "Rows":
         """Some rows, copied, their weights multiplied by `factor`."""
         weight = factor if self.sample_weight is None else factor * self.sample_weight[index]
-        return Rows(self.X[index], weight, self._workers, self._origin)
+        taken = Rows(self.X[index], weight, self.workers, self._origin)
+        taken.dtype = self.dtype
+        return taken
 
     def at(self, index: NDArray[np.intp] | slice) -> Design:
         """Some rows of X, as they are from the origin."""
-        return self.X[index] if self._origin is None else self.X[index] - self._origin
+        return self._seen(self.X[index])
+
+    def _seen(self, x: Design) -> Design:
+        """Some rows of X as they are from the origin, in the dtype of the products."""
+        if x.dtype != self.dtype:
+            x = x.astype(self.dtype)
+        return x if self._origin is None else x - self._origin.astype(x.dtype, copy=False)
 
     def sum(self, function: Callable[..., T], *args: Any, cost: int) -> T:
         """The sum of `function(self, range, *args)` over ranges of rows that make up all of them.
@@ -99,9 +125,9 @@ class Rows:
         There is one range for each thread where that pays. The sum is taken in their order, so that it depends on the
         number of threads, in its rounding, but not on which of them is faster. It may be one of lists.
         """
-        n_ranges = self._workers.n_threads if n * cost >= _THREADING_PAYS else 1
+        n_ranges = self.workers.n_threads if n * cost >= _THREADING_PAYS else 1
         edges = [n * i // n_ranges for i in range(n_ranges + 1)]
-        parts = self._workers.map(lambda edge: function(slice(*edge), *args), list(itertools.pairwise(edges)))
+        parts = self.workers.map(lambda edge: function(slice(*edge), *args), list(itertools.pairwise(edges)))
         total = parts[0]
         for part in parts[1:]:
             total = total + part  # type: ignore[operator]
@@ -116,10 +142,15 @@ class Rows:
         within = within or slice(0, self.n_samples)
         for start in range(within.start, within.stop, n_rows):
             rows = slice(start, min(start + n_rows, within.stop))
-            x = take_rows(self.X, rows)
-            if self._origin is not None:
-                x = x - self._origin
+            x = self._seen(take_rows(self.X, rows))
             yield rows, x, None if self.sample_weight is None else self.sample_weight[rows]
+
+
+class Maximum(float):
+    """A number for which adding up is taking the larger one, so that a sum over rows is their maximum."""
+
+    def __add__(self, other: float) -> "Maximum":
+        return Maximum(max(self, other))
 
 
 def take_rows(X: Design, rows: slice) -> Design:

@@ -1,14 +1,14 @@
 """L-BFGS in stages: each in the coordinates of a preconditioner built where the last one ended.
 
 1. Build a preconditioner at theta.
-2. Where half the squared gradient in its coordinates, its estimate of the gap f - min f, is within `tol`, measure the
-   gap with the Hessian itself: converged if that is within `tol` too.
+2. Where half the squared gradient in its coordinates, its estimate of the gap f - min f, is within `tol`, certify:
+   with the whole Hessian, where that is not much work, take Newton steps to the last digits and bound the gap; else
+   estimate it by conjugate gradients. Converged if the gap is within `tol` (see `skmax._certificate`).
 3. Otherwise run L-BFGS-B in its coordinates until the estimate, which grows old, is well within `tol`, or the stage has
    had its share of iterations, or the line search can do no better. Go to 1.
 
-The gap is half the squared Newton decrement, 1/2 g^T H^-1 g, by conjugate gradients on H d = g: g^T d grows with every
-step towards the decrement, and a good preconditioner needs two to six. An old preconditioner, or too few steps, would
-miss the directions of little curvature, in which most of a gap may lie.
+Stages may run on a function of fewer digits, such as one of float32 products. What is certified is the exact one; where
+they differ by more than is left to gain, the stages go on with that.
 
 Outliers make first steps of a stage too long. They are shortened, and where that is not enough, a curvature is added to
 that of all parameters of the next preconditioner: its caution.
@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy import optimize
+from scipy import linalg, optimize
 
-from skmax._preconditioner import Preconditioner
+from skmax._certificate import Certificate, certificate
+from skmax._preconditioner import FullPreconditioner, Preconditioner, WholeHessian
 from skmax._rows import Float64Array
 
 # An old preconditioner underestimates the gap, so that a stage aims for a part of `tol`: cheaper than another stage.
@@ -37,11 +38,16 @@ _LEAST_CAUTION, _MOST_CAUTION, _CAUTION_STEP = 1e-6, 1.0, 30
 # Pairs of vectors that L-BFGS remembers, and how many for more parameters than so many: SciPy's bookkeeping on them is
 # then half of a fit. (2e6 parameters, 20 newsgroups as TF-IDF: 3.2 s with 6, 3.9 s with 30, in 19 and 16 iterations.)
 _MEMORY, _LARGE, _MEMORY_IF_LARGE = 30, 2**18, 6
-# Conjugate gradients end where the later half of the steps, two at least, added less than this share of the decrement,
-# or after so many; fewer, but these, where a fit is given up.
-_GAP_SHARE = 0.1
-_GAP_STEPS, _LEAST_GAP_STEPS = 500, 30
-_GAP_ROUNDING = 1e-8  # nothing but rounding is left of the gradient
+# With the whole Hessian, Newton steps begin at this estimate of the gap: a decrement of 1/200.
+_NEWTON_FROM, _NEAR = 1e-5, 10
+# Newton steps end at this decrement: logits are then within as much of those of the minimum, times the spread that
+# rows have. Up to so many Hessians are built for them.
+_LAST_DECREMENT, _MOST_HESSIANS = 1e-10, 4
+_ROUNDING = 1e-12  # of f, relative to 1 + |f|
+_FAR = 2.0  # a change of logits that makes another problem of it: the Hessian up to exp(2) times as large, or as small
+# Conjugate gradients end where what is left of the gradient can add no more than the decrement so far, or after so many
+# steps or this share of the iterations: a fifth of a fit, as a step takes as long as two iterations.
+_GAP_SLACK, _GAP_STEPS, _GAP_STEPS_SHARE = 2.0, 10, 0.1
 
 
 class Function(Protocol):
@@ -51,18 +57,29 @@ class Function(Protocol):
 
     def hessian_product(self, theta: Float64Array, direction: Float64Array) -> Float64Array: ...
 
+    @property
+    def floor(self) -> float:
+        """What f is nowhere below."""
+
+    def largest_change(self, step: Float64Array) -> float:
+        """The R of `skmax._certificate` for `step`."""
+
 
 @dataclass(frozen=True)
 class Solution:
-    """Where `minimize` ended: the flat `theta`, f and its estimated distance from the minimum, and f on the way."""
+    """Where `minimize` ended: the flat `theta`, f and what is known of its distance from the minimum, and f so far."""
 
     theta: Float64Array
     value: float
-    gap: float
+    certificate: Certificate
     converged: bool
     loss_curve: list[float]
     preconditioner: Preconditioner | None = None
     stopped: bool = False
+
+    @property
+    def gap(self) -> float:
+        return self.certificate.gap
 
     @property
     def n_iter(self) -> int:
@@ -76,8 +93,9 @@ def minimize(
     *,
     tol: float,
     max_iter: int,
+    exact: Function | None = None,
+    hessian: WholeHessian | None = None,
     first: Preconditioner | None = None,
-    polish: bool = False,
     watch: Callable[[Float64Array, list[float]], bool] | None = None,
     report: Callable[[int, float, float], None] | None = None,
 ) -> Solution:
@@ -87,37 +105,71 @@ def minimize(
     Applied Mathematics 2(2), 164-168) did, where the last stage's first step was much too long. Its third is the number
     of iterations so far, of which a preconditioner may cost a part.
 
-    `first` is one to begin with, of a point near `start`. It is then enough to confirm convergence, too, which saves
-    most of the work where a path of minima is followed.
+    `exact` is the function to certify, where `function` has fewer digits, and `hessian` its Hessian, where it pays.
 
-    With `polish`, what has converged goes on to the last digits by Newton steps, which need no differences of f.
+    `first` is a preconditioner to begin with, of a point near `start`, which saves most of the work where a path of
+    minima is followed.
 
     `watch` sees theta and f so far after each iteration, and stops the search by True.
 
     `report` is told the number of iterations, f and the estimated gap before each stage and at the end.
     """
-    point = _Point(start, *function(start))
+    exact = exact or function
+    point = _Point.of(function, start)
     loss_curve = [point.value]
-    target = _STAGE_TOL * tol  # the estimate with which a stage claims to have converged
+    # The estimates with which a stage claims to have converged, or to be where Newton steps do.
+    claim, newton_from = _STAGE_TOL * tol, _NEWTON_FROM
     n_stages, caution, stuck, stopped = 0, 0.0, False, False
     at_hand = first
     while True:
-        preconditioner = at_hand or precondition(point.theta, caution, len(loss_curve) - 1)
-        estimate, n_left = _estimate(preconditioner, point), max_iter - (len(loss_curve) - 1)
+        n_iter = len(loss_curve) - 1
+        n_left = max_iter - n_iter
+        newton = hessian is not None and hessian.pays(n_iter)
+        preconditioner = at_hand or precondition(point.theta, caution, n_iter)
+        estimate = _estimate(preconditioner, point)
+        near = max(tol, _NEAR * newton_from) if newton else tol
         ends = stuck or stopped or n_left <= 0 or not np.isfinite(estimate)
-        if ends or estimate <= tol:
-            if ends:  # what a fit that is given up costs more is at most what it cost
-                gap = _gap(function, point, preconditioner, n_steps=max(_LEAST_GAP_STEPS, len(loss_curve) // 2))
+        if function is not exact and (ends or estimate <= near):
+            function, point, stuck = exact, _Point.of(exact, point.theta), False
+            loss_curve[-1] = point.value
+            estimate = _estimate(preconditioner, point)
+            ends = stopped or n_left <= 0 or not np.isfinite(estimate)
+        if ends or estimate <= near:
+            if newton and np.isfinite(estimate):
+                if not (isinstance(preconditioner, FullPreconditioner) and preconditioner.exact_at is point.theta):
+                    preconditioner = hessian.at(point.theta)
+                steps = 0 if stopped else n_left
+                point, preconditioner, proof = _newton(exact, point, preconditioner, hessian, tol, steps, loss_curve)
+                if not proof.within(tol) and point.value - exact.floor <= tol:
+                    proof = Certificate(max(0.0, point.value - exact.floor), holds=True, is_bound=True)
+            elif point.value - exact.floor <= tol:
+                proof = Certificate(max(0.0, point.value - exact.floor), holds=True, is_bound=True)
             else:
-                gap = _gap(function, point, preconditioner, enough=3 * tol)
-            if ends or gap <= tol:
+                n_steps = max(_GAP_STEPS, int(_GAP_STEPS_SHARE * n_iter))
+                enough = np.inf if ends else 3 * tol
+                proof, step = _by_conjugate_gradients(exact, point, preconditioner, n_steps, enough)
+                if not (ends or proof.within(tol)):
+                    further = _Point.of(exact, point.theta + step / max(1.0, proof.change))
+                    if further.value < point.value:
+                        point = further
+                        loss_curve.append(point.value)
+            if ends or proof.within(tol):
                 break
-            target *= _STAGE_TOL * tol / gap
+            # The same claim again would end in the same way. The change that a Newton step makes falls with its length.
+            claim = _STAGE_TOL * min(claim, estimate) * min(1.0, max(tol / proof.gap, 1e-3), max(proof.change**-2, 1e-3))
+            newton_from = min(newton_from, claim)
+            n_left = max_iter - (len(loss_curve) - 1)
         if report is not None:
             report(len(loss_curve) - 1, point.value, estimate)
         before, length = point, min(preconditioner.stage_length(n_stages), n_left)
+        target = max(claim, newton_from) if newton else claim
         point, n_quarters, stopped = _stage(function, point, preconditioner, loss_curve, target, length, watch)
-        at_hand = preconditioner if first and _estimate(preconditioner, point) <= target else None
+        at_hand = None
+        if _estimate(preconditioner, point) <= target:
+            if newton:
+                at_hand = hessian.at(point.theta)
+            elif first:
+                at_hand = preconditioner
         n_stages += 1
         fails = not point.value < before.value
         stuck = fails and caution > _MOST_CAUTION
@@ -125,13 +177,9 @@ def minimize(
             caution = max(_LEAST_CAUTION, caution * _CAUTION_STEP)
         else:
             caution = caution / _CAUTION_STEP if caution > _LEAST_CAUTION else 0.0
-    if polish and gap <= tol:
-        point = _polished(function, point, preconditioner)
-        gap = min(gap, _gap(function, point, preconditioner))
-        loss_curve.append(point.value)
     if report is not None:
-        report(len(loss_curve) - 1, point.value, gap)
-    return Solution(point.theta, point.value, gap, gap <= tol, loss_curve, preconditioner, stopped)
+        report(len(loss_curve) - 1, point.value, proof.gap)
+    return Solution(point.theta, point.value, proof, proof.within(tol), loss_curve, preconditioner, stopped)
 
 
 @dataclass(frozen=True)
@@ -140,47 +188,95 @@ class _Point:
     value: float
     gradient: Float64Array
 
+    @classmethod
+    def of(cls, function: Function, theta: Float64Array) -> "_Point":
+        return cls(theta, *function(theta))
 
-def _gap(
+
+def _newton(
     function: Function,
     point: _Point,
-    preconditioner: Preconditioner,
-    *,
-    enough: float = np.inf,
-    n_steps: int | None = None,
-) -> float:
-    """1/2 g^T H^-1 g at `point`, or a lower bound of it: one above `enough`, or what `n_steps` tell."""
-    residual = preconditioner.backward(point.gradient)
-    direction, square, decrements = residual, np.dot(residual, residual), [0.0]
-    for step in range(1, (n_steps or _GAP_STEPS) + 1):
-        product = preconditioner.backward(function.hessian_product(point.theta, preconditioner.forward(direction)))
-        curvature = np.dot(direction, product)
-        if not curvature > 0:  # rounding, or nothing left to reduce
-            break
-        decrements.append(decrements[-1] + square**2 / curvature)
-        residual = residual - (square / curvature) * product
-        last, square = square, np.dot(residual, residual)
-        direction = residual + (square / last) * direction
-        later = max(2, step // 2)
-        settled = step >= later and decrements[-1] - decrements[-1 - later] <= _GAP_SHARE * decrements[-1]
-        # What is left of the gradient counts too: first steps that a bad preconditioner wastes add next to nothing.
-        exact = square <= _GAP_ROUNDING * decrements[-1]
-        if exact or (settled and square <= decrements[-1]) or decrements[-1] / 2 > enough:
-            break
-    return float(decrements[-1]) / 2
+    change: FullPreconditioner,
+    hessian: WholeHessian,
+    tol: float,
+    max_iter: int,
+    loss_curve: list[float],
+) -> tuple[_Point, FullPreconditioner, Certificate]:
+    """Newton steps to the last digits, as long as each leaves less than half of the decrement, and a bound of the gap.
 
-
-def _polished(function: Function, point: _Point, preconditioner: Preconditioner) -> _Point:
-    """Newton steps with the Hessian at hand, for as long as each leaves a small part of the last one's gradient."""
-    estimate = _estimate(preconditioner, point)
+    Also the Hessian of the bound, which is that of a point before some of the steps: what they change is accounted for.
+    """
+    n_hessians = 1
     while True:
-        theta = point.theta - preconditioner.forward(preconditioner.backward(point.gradient))
-        next_point = _Point(theta, *function(theta))
-        last, estimate = estimate, _estimate(preconditioner, next_point)
-        if not estimate < last / 4:
-            return point
-        # f can no longer tell the two apart, but for its rounding.
-        point = _Point(theta, min(next_point.value, point.value), next_point.gradient)
+        base, step = point, change.backward(point.gradient)
+        decrement, rate = float(np.linalg.norm(step)), 0.0
+        stale = False
+        while decrement > _LAST_DECREMENT and not stale and max_iter > 0:
+            next_point = _Point.of(function, point.theta - change.forward(step))
+            next_step = change.backward(next_point.gradient)
+            rate = float(np.linalg.norm(next_step)) / decrement
+            if not (rate < 1 / 2 and next_point.value <= point.value + _ROUNDING * (1 + abs(point.value))):
+                break
+            point = _Point(next_point.theta, min(next_point.value, point.value), next_point.gradient)
+            step, decrement, max_iter = next_step, rate * decrement, max_iter - 1
+            loss_curve.append(point.value)
+            # Another Hessian, with which three steps are enough, where this one needs more than it takes to build that.
+            to_go = np.log(_LAST_DECREMENT / decrement) / np.log(rate) if 0 < rate else 0.0
+            stale = to_go > hessian.evaluations + 3
+        reach, moved = hessian.reach(change), 0.0
+        if point is not base:
+            moved = function.largest_change(point.theta - base.theta)
+        stretch = np.exp(min(moved, 100.0) / 2)
+        proof = certificate(stretch * decrement, stretch**2 * reach * decrement, is_bound=True)
+        done = decrement <= _LAST_DECREMENT or max_iter <= 0 or n_hessians == _MOST_HESSIANS
+        if proof.within(tol) and (done or rate >= 1 / 2):
+            return point, change, proof
+        if point is base or moved > _FAR or n_hessians == _MOST_HESSIANS:
+            break
+        change = hessian.at(point.theta)
+        n_hessians += 1
+    if not proof.holds:
+        # The bound asks for more than there is where columns are redundant but for rounding, or nearly. Steps that end
+        # at such a small one, by rounding and not by outliers, have ended at the minimum all the same.
+        newton = function.largest_change(change.forward(step))
+        if newton < 0.1:
+            proof = certificate(stretch * decrement, newton, is_bound=False)
+    return point, change, proof
+
+
+def _by_conjugate_gradients(
+    function: Function, point: _Point, preconditioner: Preconditioner, n_steps: int, enough: float
+) -> tuple[Certificate, Float64Array]:
+    """An estimate by lambda^2 = g^T H^-1 g at `point`, from conjugate gradients on H d = g; and the Newton step -d.
+
+    g^T d grows with every step towards lambda^2, and a good preconditioner needs two or three. What is left is
+    r^T H^-1 r, with r = g - H d, and at most ||r||^2 over the smallest eigenvalue of H in the preconditioner's
+    coordinates. The smallest Ritz value stands for that, or 1 where it is larger: first steps that a bad preconditioner
+    wastes on directions of far too much curvature tell nothing of the others.
+    """
+    residual = preconditioner.backward(point.gradient)
+    direction, square, decrement = residual, float(np.dot(residual, residual)), 0.0
+    newton, upper = np.zeros_like(residual), square
+    diagonal, beside, ratio, last_curvature = [], [], 0.0, 0.0  # of the tridiagonal matrix of the Lanczos vectors
+    for step in range(n_steps):
+        product = preconditioner.backward(function.hessian_product(point.theta, preconditioner.forward(direction)))
+        curvature = float(np.dot(direction, product)) / square if square > 0 else 0.0
+        if not 0 < curvature < np.inf:
+            break
+        diagonal.append(curvature + ratio * last_curvature)
+        decrement += square / curvature
+        newton = newton + direction / curvature
+        residual = residual - product / curvature
+        last, square = square, float(np.dot(residual, residual))
+        smallest = linalg.eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(0, 0))[0]
+        upper = decrement + square / min(1.0, max(smallest, np.finfo(float).tiny))
+        if decrement / 2 > enough or (step and upper <= _GAP_SLACK * decrement):
+            break
+        ratio, last_curvature = square / last, curvature
+        beside.append(curvature * np.sqrt(ratio))
+        direction = residual + ratio * direction
+    step = -preconditioner.forward(newton)
+    return certificate(np.sqrt(upper), function.largest_change(step), is_bound=False), step
 
 
 class _TooLong(Exception):

@@ -389,14 +389,14 @@ class _RemoteRows(Rows):
         self.dtype, self.is_sparse = partitions.dtype, partitions.is_sparse
         self.weight_sum = weight_sum
         self.first = 0
-        self._workers = pool
+        self.workers = pool
 
     def sum(self, function: Callable[..., T], *args: Any, cost: int) -> T:
         return self.partitions.sum(_sum_of_rows, function, args, cost)
 
     def seen_from(self, origin: Float64Array) -> "_RemoteRows":
         partitions = self.partitions.map(_seen_from, origin)
-        return _RemoteRows(partitions, self.n_features, self.weight_sum, self._workers)
+        return _RemoteRows(partitions, self.n_features, self.weight_sum, self.workers)
 
     def at(self, index: NDArray[np.intp] | slice) -> Design:
         return self.fetch(index)[0]
@@ -433,7 +433,7 @@ class _RemoteObjective(Objective):
         if factor is not None:
             weight = factor if weight is None else factor * weight
         return Objective(
-            Rows(X, weight, self.rows._workers),
+            Rows(X, weight, self.rows.workers),
             target,
             n_classes=self.n_classes,
             n_logits=self.n_logits,
