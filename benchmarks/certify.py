@@ -672,7 +672,7 @@ def _ruled_out(X: np.ndarray, A: np.ndarray, y: np.ndarray) -> tuple[np.ndarray,
     above, equal, where = [], [], []
     for i in range(len(X)):
         own = np.flatnonzero(y[i] > 0)
-        scale = np.abs(X[i]).max()
+        scale = np.abs(X[i]).max() or 1
         for k in range(len(A)):
             if k == own[0]:
                 continue
@@ -825,7 +825,11 @@ def record(seed: int) -> dict[str, Any]:
         seconds = time.perf_counter() - start
     except Exception as error:
         return {"seed": seed, "groups": task.groups, "bad": {"error": 1.0}, "text": f"{type(error).__name__}: {error}"}
-    found = check(task, model, caught)
+    try:
+        found = check(task, model, caught)
+    except Exception as error:  # of the reference
+        text = f"the reference failed: {type(error).__name__}: {error}"
+        return {"seed": seed, "groups": task.groups, "bad": {"unproven": np.inf}, "text": text}
     known = found.get("reference")
     text = (
         f"excess {found['excess']:.2e}, gap_ {model.gap_:.2e}, tol {task.tol:.1e}, objective_ {model.objective_:.6g}, "

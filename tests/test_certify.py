@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from benchmarks import certify
 
 CHUNK = 25
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Small problems take several times as long with more, where other processes want the cores too."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.mark.parametrize("first", range(0, 300, CHUNK))
