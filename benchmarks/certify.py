@@ -19,8 +19,10 @@ infimum 0, and the margins of that direction are checked. If they are some, it i
 the minimum without those classes in those rows: never above the infimum of f, as it has fewer terms, and not below, as
 f is evaluated far out on that direction. If there are none, the theorem proves that there is a minimum.
 
-A reference that is not sure to tol / 100 is counted as unproven; nothing else is counted for that problem but errors
-and warnings. Columns of the table:
+A reference that is not sure to tol / 100 is counted as unproven. For that problem, only errors, warnings, and what is
+wrong whatever the infimum be are counted: a false certificate is one still where f has been seen to be lower.
+
+Columns of the table:
 
     conv       converged_ is True
     false      converged_ is True, and f of the stored coefficients is more than tol above the minimum
@@ -657,18 +659,21 @@ def _without_decay(task: Problem, X: np.ndarray, A: np.ndarray, y: np.ndarray, w
             direction = direction - smooth.theta(smooth.pull(direction))
     for t in 10.0 ** np.arange(0, 12):
         far = theta + LONG(t) * direction
-        above = min(above, whole.value(whole.raw_logits(far), far) - value)
-    return Reference(value + max(above, LONG(0)), error + float(abs(above)), "quasi-separated", n_iter, doubtful)
+        above = min(above, abs(whole.value(whole.raw_logits(far), far) - value))  # too far out, rounding adds to it
+    return Reference(value, error + float(above), "quasi-separated", n_iter, doubtful)
 
 
 def _ruled_out(X: np.ndarray, A: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which classes a direction to infinity, also returned, rules out of which rows, as many as there can be.
 
     A linear programme: maximise the sum of the slacks s_ik in [0, 1] with z_iy - z_ik >= s_ik for a class y of row i
-    and each k that is not; all classes that a row is spread over keep the same logit. Rows are scaled to the same size.
+    and each k that is not; all classes that a row is spread over keep the same logit. Columns are scaled to the same
+    size in the median, and then rows, so that outliers do not push the others under the programme's tolerance.
     A class counts as ruled out only if its margin, in extended precision, is positive.
     """
     m, q = A.shape[1], X.shape[1]
+    median = np.array([np.median(np.abs(x[x != 0])) if x.any() else LONG(1) for x in X.T])
+    X = X / median
     above, equal, where = [], [], []
     for i in range(len(X)):
         own = np.flatnonzero(y[i] > 0)
@@ -703,7 +708,7 @@ def _ruled_out(X: np.ndarray, A: np.ndarray, y: np.ndarray) -> tuple[np.ndarray,
     direction = solution.x[: m * q].astype(LONG)
     for (i, k), slack, row in zip(where, solution.x[m * q :], above, strict=True):
         ruled_out[i, k] = slack > 0.5 and row.astype(LONG) @ direction > 0
-    return ruled_out, direction.reshape(m, q)
+    return ruled_out, direction.reshape(m, q) / median
 
 
 # -------------------------------------------------------------------------------------------------------------- check
@@ -762,13 +767,15 @@ def check(task: Problem, model: Any, caught: list[warnings.WarningMessage]) -> d
         bad["1e-10"] = off
     if off > 1e-6:
         bad["1e-6"] = off
-    if not known.proves(task.tol) or rounding > max(task.tol, excess) / 100:
+    # The reference is reached, or approached to its error, whether or not it is proven to be the infimum.
+    least = excess - slack - (known.error if known.kind == "quasi-separated" else 0.0)
+    if model.converged_ and least > task.tol:
+        bad["false"] = excess / task.tol
+        if least > 10 * task.tol:
+            bad["10tol"] = excess / task.tol
+    if not known.proves(task.tol) or rounding > max(task.tol, excess) / 30:
         bad["unproven"] = max(known.error, float(rounding)) / task.tol
         return found
-    if model.converged_ and excess - slack > task.tol:
-        bad["false"] = excess / task.tol
-        if excess - slack > 10 * task.tol:
-            bad["10tol"] = excess / task.tol
     gap, floor = float(model.gap_), 1e-12 * (1 + float(value))
     # What is known of the excess: it lies in this range.
     low, high = max(excess - slack, 0.0), max(excess + slack + known.error, 0.0)
