@@ -1,5 +1,22 @@
 """skmax against a reference that proves its own minimum: is `converged_` True only within `tol` of the minimum?
 
+Results: seeds 0 to 2999, version 0.1 at commit b26a8af (L-BFGS, the gap half of the squared Newton decrement), 56 s for
+1000 problems on two busy cores, 70 % of it in fits:
+
+                         problems unproven    conv   false   10tol     gap    1e-6  warned  beaten
+    all                      3000       23    2922     307     134     186     140      81       -
+    decay 0                   211       19     189      78      11      18      40      18       -
+    decay > 0                2789        4    2733     229     123     168     100      63       -
+    float32                   584        1     515      80      46      90     120      72       -
+    float64                  2416       22    2407     227      88      96      20       9       -
+    plain                     284        -     284       2       -       -       -       2       -
+
+About half of the false certificates are of an excess of up to 2.2 tol, where f falls like an exponential and the parabola
+sees half of it (separable, quasi-separated). The others are of outliers: seed 326 has 1.7e-1 for tol=2.9e-7.
+
+The reference against SciPy's trust-exact in float64: 99 of 102 problems agree to 4e-12, and in the other three
+trust-exact stopped early, above it.
+
 Usage: python -m benchmarks.certify [--problems N] [--first SEED] [--jobs J] [--show]
 
 A seed determines a small problem of one or more hostile families: outliers, far means, duplicate columns, rare classes,

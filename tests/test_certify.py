@@ -36,7 +36,7 @@ def test_converged_means_within_tol_of_the_minimum(first):
 
 def test_reference_is_attained_by_the_definition():
     checked = 0
-    for seed in range(1000, 1060):
+    for seed in range(1000, 1030):
         task = certify.problem(seed)
         if task.decay == 0:
             continue
@@ -45,12 +45,12 @@ def test_reference_is_attained_by_the_definition():
             value, rounding = certify.objective(task, *known.at)
             assert abs(value - known.minimum) <= 1e-12 * (1 + value) + rounding, task
             checked += 1
-    assert checked > 50
+    assert checked > 20
 
 
 def test_reference_agrees_with_scikit_learn_where_that_can():
     checked = 0
-    for seed in range(2000, 2100):
+    for seed in range(2000, 2060):
         task = certify.problem(seed)
         if (
             task.families[0] not in ("plain", "rare classes", "integer weights")
@@ -72,4 +72,4 @@ def test_reference_agrees_with_scikit_learn_where_that_can():
         excess = certify.objective(task, model.coef_, model.intercept_)[0] - known.minimum
         assert -known.error - 1e-16 <= excess <= 1e-9, task  # as close as its line search takes it in float64
         checked += 1
-    assert checked > 5
+    assert checked > 3
