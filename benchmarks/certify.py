@@ -11,8 +11,8 @@ Results: seeds 0 to 2999, version 0.1 at commit b26a8af (L-BFGS, the gap half of
     float64                  2416       22    2407     227      88      96      20       9       -
     plain                     284        -     284       2       -       -       -       2       -
 
-About half of the false certificates are of an excess of up to 2.2 tol, where f falls like an exponential and the parabola
-sees half of it (separable, quasi-separated). The others are of outliers: seed 326 has 1.7e-1 for tol=2.9e-7.
+About half of the false certificates are of an excess of up to 2.2 tol: where f falls like an exponential (separable,
+quasi-separated), the parabola sees half of it. The worst are of outliers: seed 326 has 1.7e-1 for tol=2.9e-7.
 
 The reference against SciPy's trust-exact in float64: 99 of 102 problems agree to 4e-12, and in the other three
 trust-exact stopped early, above it.
