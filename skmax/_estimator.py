@@ -322,6 +322,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             fitted._separates = objective.weight_decay == 0 and not objective.sum(
                 _unseparated, solution.theta, cost=objective.cost
             )
+            fitted._receding = None
+            if solution.recession is not None:
+                change = objective.recession(solution.recession).change
+                fitted._receding = target.classes[target.present][change > change.max() / 2].tolist()
             path.append(fitted)
         return path
 
@@ -423,6 +427,13 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "The model separates the classes without error, which with weight_decay=0 puts the minimum at infinity:"
                 f" the coefficients, now up to {np.abs(self.coef_).max():.1e}, would grow for ever."
                 " Pass weight_decay > 0."
+            )
+        if self._receding is not None:
+            return (
+                f"Some rows of the classes {self._receding} are separated from others without error, which with "
+                "weight_decay=0 puts the minimum at infinity: the coefficients, now up to "
+                f"{np.abs(self.coef_).max():.1e}, would grow for ever. Pass weight_decay > 0, or leave out the columns "
+                "that separate them."
             )
         if self.converged_ or self._stopped:
             return None

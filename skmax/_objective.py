@@ -101,6 +101,10 @@ class Objective:
         """The largest change, over the rows with weight, that `step` makes in the difference of two logits."""
         return float(self.sum(_largest_change, step, cost=self.cost))
 
+    def recedes(self, step: Float64Array) -> bool:
+        """Whether f falls for ever along `step`: without weight decay, it may have its minimum at infinity."""
+        return self.weight_decay == 0 and self.recession(step).is_one()
+
     def recession(self, step: Float64Array) -> "Recession":
         """What `step` does to each row, in the limit of many such steps."""
         return self.sum(_recession, step, cost=self.cost)

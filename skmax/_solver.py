@@ -18,6 +18,7 @@ SIAM Journal on Scientific Computing 16(5), 1190-1208.
 S. Boyd and L. Vandenberghe (2004). Convex Optimization. Section 9.5.1, the Newton decrement.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -64,10 +65,16 @@ class Function(Protocol):
     def largest_change(self, step: Float64Array) -> float:
         """The R of `skmax._certificate` for `step`."""
 
+    def recedes(self, step: Float64Array) -> bool:
+        """Whether f falls for ever along `step`."""
+
 
 @dataclass(frozen=True)
 class Solution:
-    """Where `minimize` ended: the flat `theta`, f and what is known of its distance from the minimum, and f so far."""
+    """Where `minimize` ended: the flat `theta`, f and what is known of its distance from the minimum, and f so far.
+
+    `recession` is a step along which f falls for ever, if the search ended because it found one.
+    """
 
     theta: Float64Array
     value: float
@@ -76,6 +83,7 @@ class Solution:
     loss_curve: list[float]
     preconditioner: Preconditioner | None = None
     stopped: bool = False
+    recession: Float64Array | None = None
 
     @property
     def gap(self) -> float:
@@ -120,7 +128,7 @@ def minimize(
     # The estimates with which a stage claims to have converged, or to be where Newton steps do.
     claim, newton_from = _STAGE_TOL * tol, _NEWTON_FROM
     n_stages, caution, stuck, stopped = 0, 0.0, False, False
-    at_hand = first
+    at_hand, recession = first, None
     while True:
         n_iter = len(loss_curve) - 1
         n_left = max_iter - n_iter
@@ -139,20 +147,26 @@ def minimize(
                 if not (isinstance(preconditioner, FullPreconditioner) and preconditioner.exact_at is point.theta):
                     preconditioner = hessian.at(point.theta)
                 steps = 0 if stopped else n_left
-                point, preconditioner, proof = _newton(exact, point, preconditioner, hessian, tol, steps, loss_curve)
+                point, preconditioner, proof, step = _newton(
+                    exact, point, preconditioner, hessian, tol, steps, loss_curve
+                )
                 if not proof.within(tol) and point.value - exact.floor <= tol:
                     proof = Certificate(max(0.0, point.value - exact.floor), holds=True, is_bound=True)
             elif point.value - exact.floor <= tol:
+                step = np.zeros_like(point.theta)
                 proof = Certificate(max(0.0, point.value - exact.floor), holds=True, is_bound=True)
             else:
                 n_steps = max(_GAP_STEPS, int(_GAP_STEPS_SHARE * n_iter))
                 enough = np.inf if ends else 3 * tol
                 proof, step = _by_conjugate_gradients(exact, point, preconditioner, n_steps, enough)
-                if not (ends or proof.within(tol)):
+                if not (ends or proof.within(tol) or exact.recedes(step)):
                     further = _Point.of(exact, point.theta + step / max(1.0, proof.change))
                     if further.value < point.value:
                         point = further
                         loss_curve.append(point.value)
+            if not proof.within(tol) and proof.gap <= tol and exact.recedes(step):
+                # What is left to gain there falls as exp(-tau) does, of which the decrement squared is all.
+                proof, recession = dataclasses.replace(proof, holds=True), step
             if ends or proof.within(tol):
                 break
             # The same claim again would end in the same way. The change that a Newton step makes falls with its length.
@@ -179,7 +193,7 @@ def minimize(
             caution = caution / _CAUTION_STEP if caution > _LEAST_CAUTION else 0.0
     if report is not None:
         report(len(loss_curve) - 1, point.value, proof.gap)
-    return Solution(point.theta, point.value, proof, proof.within(tol), loss_curve, preconditioner, stopped)
+    return Solution(point.theta, point.value, proof, proof.within(tol), loss_curve, preconditioner, stopped, recession)
 
 
 @dataclass(frozen=True)
@@ -201,10 +215,11 @@ def _newton(
     tol: float,
     max_iter: int,
     loss_curve: list[float],
-) -> tuple[_Point, FullPreconditioner, Certificate]:
+) -> tuple[_Point, FullPreconditioner, Certificate, Float64Array]:
     """Newton steps to the last digits, as long as each leaves less than half of the decrement, and a bound of the gap.
 
     Also the Hessian of the bound, which is that of a point before some of the steps: what they change is accounted for.
+    And the Newton step at the end.
     """
     n_hessians = 1
     while True:
@@ -230,18 +245,19 @@ def _newton(
         proof = certificate(stretch * decrement, stretch**2 * reach * decrement, is_bound=True)
         done = decrement <= _LAST_DECREMENT or max_iter <= 0 or n_hessians == _MOST_HESSIANS
         if proof.within(tol) and (done or rate >= 1 / 2):
-            return point, change, proof
+            break
         if point is base or moved > _FAR or n_hessians == _MOST_HESSIANS:
             break
         change = hessian.at(point.theta)
         n_hessians += 1
+    left = -change.forward(step)
     if not proof.holds:
         # The bound asks for more than there is where columns are redundant but for rounding, or nearly. Steps that end
         # at such a small one, by rounding and not by outliers, have ended at the minimum all the same.
-        newton = function.largest_change(change.forward(step))
+        newton = function.largest_change(left)
         if newton < 0.1:
             proof = certificate(stretch * decrement, newton, is_bound=False)
-    return point, change, proof
+    return point, change, proof, left
 
 
 def _by_conjugate_gradients(
