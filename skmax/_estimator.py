@@ -271,7 +271,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         with workers() as pool:
             objective, columns, coordinates = self._problem(X, target, pool)
-            exact = objective.in_float64()
+            exact = objective.exactly()
             theta, change = self._start(objective, target, coordinates).ravel(), None
 
             def watch(theta: Float64Array, loss_curve: list[float]) -> bool:
@@ -297,7 +297,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                     functools.partial(preconditioner, objective, columns),
                     tol=self.tol,
                     max_iter=self.max_iter,
-                    exact=exact if exact.rows is not objective.rows else None,
+                    exact=exact,
                     hessian=WholeHessian(exact, columns),
                     first=change.penalised(objective) if change else None,
                     watch=watch if monitor else None,
@@ -342,7 +342,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if coordinates.basis is not None:
             original = self._objective(X, target, objective.rows.workers)
             seen = original.rows if coordinates.origin is None else original.rows.seen_from(coordinates.origin)
-            in_user_columns = original.over(seen.in_float64()).penalised(objective.weight_decay)
+            in_user_columns = original.over(seen).exactly().penalised(objective.weight_decay)
 
         def value(dtype: Any) -> float:
             rounded = coef.astype(dtype).astype(np.float64), intercept.astype(dtype).astype(np.float64)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from skmax._rows import LOGIT_COST, Design, Float64Array, Maximum, Rows, raw_prediction
-from skmax._softmax import FloatArray, normalize_in_place
+from skmax._softmax import FloatArray, losses_in_place, normalize_in_place
 
 T = TypeVar("T")
 
@@ -67,6 +67,7 @@ class Objective:
         self.n_logits = n_logits
         self.weight_decay = weight_decay
         self.fit_intercept = fit_intercept
+        self.by_rows = False
         self._see(rows)
 
     def _see(self, rows: Rows) -> None:
@@ -77,9 +78,13 @@ class Objective:
 
     def __call__(self, theta: Float64Array) -> tuple[float, Float64Array]:
         theta = theta.reshape(self.n_logits, self.n_columns)
-        sums = self.sum(_loss_and_gradient, theta, cost=self.cost)
-        loss_sum = sums[-1] - np.vdot(theta, self._target_sum)
-        gradient_sum = sums[:-1].reshape(theta.shape) - self._target_sum
+        if self.by_rows:
+            sums = self.sum(_loss_and_gradient_by_rows, theta, cost=self.cost)
+            loss_sum, gradient_sum = sums[-1], sums[:-1].reshape(theta.shape)
+        else:
+            sums = self.sum(_loss_and_gradient, theta, cost=self.cost)
+            loss_sum = sums[-1] - np.vdot(theta, self._target_sum)
+            gradient_sum = sums[:-1].reshape(theta.shape) - self._target_sum
         coef = theta[:, : self.n_features]
         value = loss_sum / self.rows.weight_sum + self.weight_decay / 2 * np.vdot(coef, coef)
         gradient = gradient_sum / self.rows.weight_sum
@@ -87,7 +92,7 @@ class Objective:
         return float(value), gradient.ravel()
 
     def value(self, theta: Float64Array) -> float:
-        """f alone, from the loss of each row: also where the sums above would cancel all but a few digits."""
+        """f alone, from the loss of each row."""
         loss = self.sum(_loss, theta, cost=self.cost) / self.rows.weight_sum
         coef, _ = self.split(theta)
         return float(loss + self.weight_decay / 2 * np.vdot(coef, coef))
@@ -109,9 +114,15 @@ class Objective:
         """What `step` does to each row, in the limit of many such steps."""
         return self.sum(_recession, step, cost=self.cost)
 
-    def in_float64(self) -> "Objective":
-        """The same with all products in float64, whatever X is: block by block, without another X."""
-        return self if self.rows.dtype == np.float64 else self.over(self.rows.in_float64())
+    def exactly(self) -> "Objective":
+        """The same to as many digits as there are: with products in float64, whatever X is, and differences by rows.
+
+        An X of float32 is converted block by block. The target enters in each row's residual, softmax(z_i) - y_i, as
+        the difference of the sums would hide the residuals of sure rows, which count if the rows are long.
+        """
+        other = self.over(self.rows.in_float64())
+        other.by_rows = True
+        return other
 
     def penalised(self, weight_decay: float) -> "Objective":
         """The same with another weight decay. What is known of the data is shared."""
@@ -146,6 +157,29 @@ class Objective:
         other.__dict__.pop("_target_sum", None)  # of the columns as they were
         other._see(rows)
         return other
+
+    def without(
+        self, which: Callable[..., NDArray[np.bool_]], theta: Float64Array, *args: Any
+    ) -> "tuple[Objective, float] | None":
+        """The objective without the rows for which `which(self, block, x, *args)`, and their share of f at `theta`.
+
+        None if nothing would be left, or is.
+        """
+        weight = np.ones(self.rows.n_samples) if self.rows.sample_weight is None else self.rows.sample_weight.copy()
+
+        def drop(within: slice) -> None:
+            for block, x, _ in self.rows.blocks(self.n_columns, within):
+                weight[block][which(self, block, x, *args)] = 0
+
+        self.rows.over(lambda within: drop(within) or 0, n=self.rows.n_samples, cost=self.cost)
+        total = weight.sum()
+        if not 0 < total < self.rows.weight_sum:
+            return None
+        kept = self.over(self.rows.weighted(weight))
+        coef, _ = self.split(theta)
+        penalty = self.weight_decay / 2 * np.vdot(coef, coef)
+        loss = (self.value(theta) - penalty) - (kept.value(theta) - penalty) * total / self.rows.weight_sum
+        return kept, max(0.0, float(loss))
 
     def here(self) -> "Objective":
         """The same with its rows at hand."""
@@ -224,14 +258,25 @@ def _loss_and_gradient(objective: Objective, within: slice, theta: Float64Array)
     return total
 
 
+def _loss_and_gradient_by_rows(objective: Objective, within: slice, theta: Float64Array) -> Float64Array:
+    """The gradient of the sum of s_i times the losses, flat, and that sum itself, from the rows' own."""
+    coef, intercept = objective.split(theta)
+    total = np.zeros(theta.size + 1)
+    gradient_sum = total[:-1].reshape(objective.n_logits, -1)
+    for block, x, weight in objective.rows.blocks(objective.n_logits, within):
+        logits = objective.raw_prediction(x, coef, intercept)
+        loss = losses_in_place(logits, objective.distribution(block))
+        total[-1] += loss.sum() if weight is None else weight @ loss
+        objective.add_weighted_rows(gradient_sum, logits, x, weight)
+    return total
+
+
 def _loss(objective: Objective, within: slice, theta: Float64Array) -> float:
     """The sum of s_i [ logsumexp(z_i) - <y_i, z_i> ]."""
     coef, intercept = objective.split(theta)
     total = 0.0
     for block, x, weight in objective.rows.blocks(objective.n_logits, within):
-        logits = objective.raw_prediction(x, coef, intercept)
-        own = np.einsum("ij,ij->j", objective.distribution(block), logits)
-        loss = normalize_in_place(logits) - own
+        loss = losses_in_place(objective.raw_prediction(x, coef, intercept), objective.distribution(block))
         total += float(loss.sum(dtype=np.float64) if weight is None else weight @ loss)
     return total
 

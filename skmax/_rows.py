@@ -82,6 +82,12 @@ class Rows:
         other._origin = origin
         return other
 
+    def weighted(self, sample_weight: Float64Array) -> "Rows":
+        """The same rows with other weights."""
+        other = copy.copy(self)
+        other.sample_weight, other.weight_sum = sample_weight, float(sample_weight.sum())
+        return other
+
     def in_float64(self) -> "Rows":
         """The same rows, each block of which is converted to float64 when it is taken."""
         if self.dtype == np.float64:

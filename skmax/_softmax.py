@@ -196,3 +196,43 @@ def normalize_in_place(logits: FloatArray) -> FloatArray:
     np.log(total, out=total)
     total += shift
     return total
+
+
+def losses_in_place(logits: FloatArray, distribution: FloatArray) -> FloatArray:
+    """Turn class-major logits into residuals, softmax(z) - y, in place; return each column's cross-entropy.
+
+    Both to the last digits of each, also where the model is so sure that the softmax is 1 but for rounding. With m the
+    largest logit and k the most probable class of y,
+
+        logsumexp(z) - <y, z> = log sum_l exp(z_l - m) + sum_l y_l (m - z_l),     of terms of one sign,
+        softmax(z)_k - y_k = - sum_{l != k} (softmax(z)_l - y_l),                 as both sum to 1.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_logits, n_rows)
+        Overwritten with residuals. A single row is the logit of the second of two classes.
+    distribution : ndarray of shape (n_logits, n_rows)
+        y.
+
+    Returns
+    -------
+    loss : ndarray of shape (n_rows,)
+    """
+    if len(logits) == 1:
+        z, y = logits[0], distribution[0]
+        e = np.exp(-np.abs(z))
+        loss = np.log1p(e) + np.where(z > 0, (1 - y) * z, -y * z)
+        first, second = np.where(z > 0, e, 1) / (1 + e), np.where(z > 0, 1, e) / (1 + e)
+        logits[0] = np.where(y > 0.5, (1 - y) - first, second - y)
+        return loss
+    logits -= logits.max(axis=0)
+    loss = -np.einsum("ij,ij->j", distribution, logits)
+    np.exp(logits, out=logits)
+    total = logits.sum(axis=0)
+    loss += np.log(total)
+    logits /= total
+    logits -= distribution
+    label, column = distribution.argmax(axis=0), np.arange(logits.shape[1])
+    logits[label, column] = 0
+    logits[label, column] = -logits.sum(axis=0)
+    return loss

@@ -42,10 +42,14 @@ _MEMORY, _LARGE, _MEMORY_IF_LARGE = 30, 2**18, 6
 # With the whole Hessian, Newton steps begin at this estimate of the gap: a decrement of 1/200.
 _NEWTON_FROM, _NEAR = 1e-5, 10
 # Newton steps end at this decrement: logits are then within as much of those of the minimum, times the spread that
-# rows have. Up to so many Hessians are built for them.
-_LAST_DECREMENT, _MOST_HESSIANS = 1e-10, 4
+# rows have. For them at least, and at most, so many Hessians are built, within as many evaluations as the most.
+_LAST_DECREMENT, _LEAST_HESSIANS, _MOST_HESSIANS = 1e-10, 4, 20
+# What a step must leave less of: along a direction in which f falls for ever, as exp(-tau), it leaves 1/e of it for ever.
+_CONTRACTS = 0.3
 _ROUNDING = 1e-12  # of f, relative to 1 + |f|
-_FAR = 2.0  # a change of logits that makes another problem of it: the Hessian up to exp(2) times as large, or as small
+# A Newton step that changes a logit by more than the smaller is shortened if it does not do; L-BFGS is better at one that
+# changes one by more than the larger.
+_SMALL, _FARTHEST = 0.1, 20.0
 # Conjugate gradients end where what is left of the gradient can add no more than the decrement so far, or after so many
 # steps or this share of the iterations: a fifth of a fit, as a step takes as long as two iterations.
 _GAP_SLACK, _GAP_STEPS, _GAP_STEPS_SHARE = 2.0, 10, 0.1
@@ -148,7 +152,7 @@ def minimize(
                     preconditioner = hessian.at(point.theta)
                 steps = 0 if stopped else n_left
                 point, preconditioner, proof, step = _newton(
-                    exact, point, preconditioner, hessian, tol, steps, loss_curve
+                    exact, point, preconditioner, hessian, tol, steps, loss_curve, np.inf if ends else _FARTHEST
                 )
                 if not proof.within(tol) and point.value - exact.floor <= tol:
                     proof = Certificate(max(0.0, point.value - exact.floor), holds=True, is_bound=True)
@@ -215,49 +219,64 @@ def _newton(
     tol: float,
     max_iter: int,
     loss_curve: list[float],
+    farthest: float,
 ) -> tuple[_Point, FullPreconditioner, Certificate, Float64Array]:
-    """Newton steps to the last digits, as long as each leaves less than half of the decrement, and a bound of the gap.
+    """Newton steps to the last digits, as long as each leaves a small part of the decrement, and a bound of the gap.
 
     Also the Hessian of the bound, which is that of a point before some of the steps: what they change is accounted for.
     And the Newton step at the end.
     """
-    n_hessians = 1
+    n_hessians, most = 1, max(_LEAST_HESSIANS, min(_MOST_HESSIANS, int(_MOST_HESSIANS / hessian.evaluations)))
     while True:
         base, step = point, change.backward(point.gradient)
-        decrement, rate = float(np.linalg.norm(step)), 0.0
-        stale = False
-        while decrement > _LAST_DECREMENT and not stale and max_iter > 0:
-            next_point = _Point.of(function, point.theta - change.forward(step))
+        decrement, stale, ended = float(np.linalg.norm(step)), False, False
+        while decrement > _LAST_DECREMENT and not (stale or ended) and max_iter > 0:
+            direction = -change.forward(step)
+            next_point = _Point.of(function, point.theta + direction)
             next_step = change.backward(next_point.gradient)
             rate = float(np.linalg.norm(next_step)) / decrement
-            if not (rate < 1 / 2 and next_point.value <= point.value + _ROUNDING * (1 + abs(point.value))):
-                break
+            if not (rate < _CONTRACTS and _not_above(next_point, point)):
+                spread = function.largest_change(direction)
+                ended = spread < _SMALL or spread > farthest or n_hessians == most  # at rounding, or too far
+                if ended or function.recedes(direction):
+                    break
+                next_point = _Point.of(function, point.theta + np.log1p(spread) / spread * direction)
+                ended = not _not_above(next_point, point)
+                if ended:
+                    break
+                next_step, stale = change.backward(next_point.gradient), True
+            # Of points so close, f cannot tell which is lower but by its rounding.
             point = _Point(next_point.theta, min(next_point.value, point.value), next_point.gradient)
-            step, decrement, max_iter = next_step, rate * decrement, max_iter - 1
+            step, decrement, max_iter = next_step, float(np.linalg.norm(next_step)), max_iter - 1
             loss_curve.append(point.value)
             # Another Hessian, with which three steps are enough, where this one needs more than it takes to build that.
-            to_go = np.log(_LAST_DECREMENT / decrement) / np.log(rate) if 0 < rate else 0.0
-            stale = to_go > hessian.evaluations + 3
-        reach, moved = hessian.reach(change), 0.0
-        if point is not base:
-            moved = function.largest_change(point.theta - base.theta)
+            stale = stale or _steps_to_go(decrement, rate) > hessian.evaluations + 3
+        moved = 0.0 if point is base else function.largest_change(point.theta - base.theta)
         stretch = np.exp(min(moved, 100.0) / 2)
-        proof = certificate(stretch * decrement, stretch**2 * reach * decrement, is_bound=True)
-        done = decrement <= _LAST_DECREMENT or max_iter <= 0 or n_hessians == _MOST_HESSIANS
-        if proof.within(tol) and (done or rate >= 1 / 2):
-            break
-        if point is base or moved > _FAR or n_hessians == _MOST_HESSIANS:
+        proof = hessian.bound(change, point.theta, stretch, decrement)
+        done = decrement <= _LAST_DECREMENT or max_iter <= 0 or n_hessians == most
+        if (proof.within(tol) and (done or ended)) or not stale:
             break
         change = hessian.at(point.theta)
         n_hessians += 1
     left = -change.forward(step)
-    if not proof.holds:
+    if not proof.holds and not function.recedes(left):
         # The bound asks for more than there is where columns are redundant but for rounding, or nearly. Steps that end
         # at such a small one, by rounding and not by outliers, have ended at the minimum all the same.
         newton = function.largest_change(left)
-        if newton < 0.1:
+        if newton < _SMALL:
             proof = certificate(stretch * decrement, newton, is_bound=False)
     return point, change, proof, left
+
+
+def _not_above(point: _Point, other: _Point) -> bool:
+    """Whether f is lower, as far as its rounding tells."""
+    return point.value <= other.value + _ROUNDING * (1 + abs(other.value))
+
+
+def _steps_to_go(decrement: float, rate: float) -> float:
+    """To `_LAST_DECREMENT`, if each leaves `rate` of the decrement."""
+    return np.log(_LAST_DECREMENT / decrement) / np.log(rate) if 0 < rate < 1 else 0.0
 
 
 def _by_conjugate_gradients(

@@ -444,6 +444,9 @@ class _RemoteObjective(Objective):
     def here(self) -> Objective:
         return self.of_rows(slice(None), None)
 
+    def without(self, which: Callable[..., NDArray[np.bool_]], theta: Float64Array, *args: Any) -> None:
+        return None
+
 
 @sizeof.register(Objective)
 def _size_of_objective(objective: Objective) -> int:
