@@ -33,7 +33,7 @@ from skmax._softmax import FloatArray, losses_in_place, normalize_in_place
 
 T = TypeVar("T")
 
-# The share of the largest change that another row's loss may grow by along a direction in which f falls for ever.
+# What a row's loss may grow by, where the largest change is 1 or more, along a direction in which f falls for ever.
 _NO_GROWTH = 1e-4
 
 
@@ -304,7 +304,7 @@ class Recession:
 
     def is_one(self) -> bool:
         """Whether there is no more growth than there may be from what is not yet at its minimum."""
-        return self.growth <= _NO_GROWTH * self.change.max()
+        return self.growth <= _NO_GROWTH * min(1.0, self.change.max())
 
 
 def _recession(objective: Objective, within: slice, step: Float64Array) -> Recession:

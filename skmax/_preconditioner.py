@@ -267,7 +267,15 @@ class FullPreconditioner(Preconditioner):
 
     def _factorise(self, objective: Objective) -> None:
         penalty = np.tile(self._penalty(objective), self._n_logits)
-        self._inverse_root, self._factor, self._jitter = _factor(self._curvature, penalty)
+        curvature = self._curvature
+        if self._n_logits > 1:
+            # No step goes along the redundant direction, the same for all classes. Any curvature there will do.
+            table = curvature.reshape(self._n_logits, -1, self._n_logits, penalty.size // self._n_logits).copy()
+            every = np.arange(table.shape[1])
+            mean = (curvature.diagonal() + penalty).reshape(self._n_logits, -1).mean(axis=0)
+            table[:, every, :, every] += mean[:, None, None] / self._n_logits
+            curvature = table.reshape(curvature.shape)
+        self._inverse_root, self._factor, self._jitter = _factor(curvature, penalty)
 
     def _measure(self, objective: Objective, theta: Float64Array) -> Float64Array:
         """H of the module's docstring less the penalty, of shape (d, d), classes varying slowest."""
@@ -698,7 +706,9 @@ class WholeHessian:
         """
         steps, objective, dropped, share, first = change.longest_steps(), self.objective, 0.0, 1.0, None
         for _ in range(_DROPS):
-            reach = float(objective.sum(_largest_sum, self._columns, steps, cost=objective.n_columns))
+            reach = np.inf
+            if np.isfinite(steps).all():
+                reach = float(objective.sum(_largest_sum, self._columns, steps, cost=objective.n_columns))
             proof = certificate(stretch * decrement, stretch**2 * reach * decrement, is_bound=True)
             first = first or proof
             if proof.holds or not np.isfinite(reach):

@@ -46,6 +46,7 @@ _NEWTON_FROM, _NEAR = 1e-5, 10
 _LAST_DECREMENT, _LEAST_HESSIANS, _MOST_HESSIANS = 1e-10, 4, 20
 # What a step must leave less of: along a direction in which f falls for ever, as exp(-tau), it leaves 1/e of it for ever.
 _CONTRACTS = 0.3
+_INFINITY = 50.0  # a change of logits after which nothing but rounding is left of exp(-tau)
 _ROUNDING = 1e-12  # of f, relative to 1 + |f|
 # A Newton step that changes a logit by more than the smaller is shortened if it does not do; L-BFGS is better at one that
 # changes one by more than the larger.
@@ -169,8 +170,14 @@ def minimize(
                         point = further
                         loss_curve.append(point.value)
             if not proof.within(tol) and proof.gap <= tol and exact.recedes(step):
-                # What is left to gain there falls as exp(-tau) does, of which the decrement squared is all.
-                proof, recession = dataclasses.replace(proof, holds=True), step
+                far, there = _far_along(exact, point, step, preconditioner, hessian if newton else None)
+                if there.within(tol):
+                    # Of what is left to gain, nearly all is between here and there.
+                    gap = there.gap + max(0.0, point.value - far.value)
+                    proof, recession = dataclasses.replace(there, gap=gap, holds=True), step
+                elif far.value < point.value and not ends:
+                    point, proof = far, there
+                    loss_curve.append(point.value)
             if ends or proof.within(tol):
                 break
             # The same claim again would end in the same way. The change that a Newton step makes falls with its length.
@@ -267,6 +274,26 @@ def _newton(
         if newton < _SMALL:
             proof = certificate(stretch * decrement, newton, is_bound=False)
     return point, change, proof, left
+
+
+def _far_along(
+    function: Function,
+    point: _Point,
+    step: Float64Array,
+    preconditioner: Preconditioner,
+    hessian: WholeHessian | None,
+) -> tuple[_Point, Certificate]:
+    """The point so far along `step`, a direction in which f falls for ever, that no more can be gained by it.
+
+    And an estimate of what can be gained there otherwise: outliers that are far enough away look like infinity.
+    """
+    far = _Point.of(function, point.theta + _INFINITY / function.largest_change(step) * step)
+    change = preconditioner if hessian is None else hessian.at(far.theta)
+    left = change.backward(far.gradient)
+    onwards = -change.forward(left)
+    spread = function.largest_change(onwards)
+    proof = certificate(float(np.linalg.norm(left)), spread, is_bound=False)
+    return far, dataclasses.replace(proof, holds=proof.holds or function.recedes(onwards))
 
 
 def _not_above(point: _Point, other: _Point) -> bool:
