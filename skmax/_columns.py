@@ -117,25 +117,30 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class _Triangle:
+class Triangle:
     """The R of a QR factorisation of some rows. That of the rows of two adds up to that of all."""
 
     matrix: Float64Array
 
-    def __add__(self, other: "_Triangle") -> "_Triangle":
-        return _Triangle(np.linalg.qr(np.vstack([self.matrix, other.matrix]), mode="r"))
+    @classmethod
+    def of(cls, rows: Float64Array) -> "Triangle":
+        """Long rows first, so that rounding is relative to each row (A. J. Cox and N. J. Higham, 1998)."""
+        return cls(np.linalg.qr(rows[np.argsort(-np.square(rows).sum(axis=1))], mode="r"))
+
+    def __add__(self, other: "Triangle") -> "Triangle":
+        return Triangle.of(np.vstack([self.matrix, other.matrix]))
 
 
-def _triangle(rows: Rows, within: slice, columns: Columns, digits: float) -> _Triangle:
+def _triangle(rows: Rows, within: slice, columns: Columns, digits: float) -> Triangle:
     """Of the rows x~ with weight, scaled to length 1, but for those that are 0 within `digits`."""
-    total = _Triangle(np.empty((0, rows.n_features)))
+    total = Triangle(np.empty((0, rows.n_features)))
     for _, x, weight in rows.blocks(rows.n_features, within):
         tilde = columns.tilde(x, False)
         length = np.linalg.norm(tilde, axis=1)
         kept = length > digits * np.sqrt(rows.n_features)
         if weight is not None:
             kept &= weight > 0
-        total += _Triangle(tilde[kept] / length[kept, None])
+        total += Triangle.of(tilde[kept] / length[kept, None])
     return total
 
 

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from skmax._certificate import Certificate, certificate
-from skmax._columns import Columns, squared_deviations
+from skmax._columns import Columns, Triangle, squared_deviations
 from skmax._objective import Objective
 from skmax._rows import Design, Float64Array, Maximum
-from skmax._softmax import FloatArray
+from skmax._softmax import FloatArray, normalize_in_place
 
 # What a form of the Hessian may cost, in evaluations of the objective, and the numbers that it may hold: 67 MB, and as
 # many in its factors. The full one, which needs more arrays while it is built, holds half of that.
@@ -41,6 +41,9 @@ _WHOLE_EVALUATIONS, _WHOLE_SHARE = 10, 0.1
 # The share of the inverse Hessian's trace that the jitter may hide from a bound. How often rows are left out of one, and
 # the change of logits by a step of the decrement's length from which they are.
 _HIDDEN, _DROPS, _NEAR = 0.5, 3, 0.1
+# A Hessian with a smaller pivot than this, of 1, is factorised from its rows instead, if that costs no more than so many
+# evaluations. The jitter is then one that only rounding needs.
+_SINGULAR, _ROWS_EVALUATIONS, _ROOT_JITTER = 1e-9, 30, 1e-30
 # The matrix products of so few pairs of classes are taken one by one: 2 to 7 times as fast for one pair, as fast for
 # ten. Those of more are taken for all pairs at once, column by column.
 _FEW_PAIRS = 10
@@ -249,11 +252,16 @@ class FullPreconditioner(Preconditioner):
         caution: float = 0.0,
         *,
         sampled: bool = True,
+        by_rows: bool = False,
     ) -> None:
         super().__init__(objective, columns, caution)
+        if by_rows:
+            self._factorise_rows(objective, theta)
+            self.exact_at: Float64Array | None = theta
+            return
         n_rows = _rows_for(theta.size, objective.rows.n_samples)
         # Where it is the Hessian itself, not that of a sample or of float32 products.
-        self.exact_at: Float64Array | None = None
+        self.exact_at = None
         if not sampled or n_rows == objective.rows.n_samples:
             self._curvature = self._measure(objective, theta)
             if objective.rows.dtype == np.float64 and not caution:
@@ -276,6 +284,34 @@ class FullPreconditioner(Preconditioner):
             table[:, every, :, every] += mean[:, None, None] / self._n_logits
             curvature = table.reshape(curvature.shape)
         self._inverse_root, self._factor, self._jitter = _factor(curvature, penalty)
+
+    def _factorise_rows(self, objective: Objective, theta: Float64Array) -> None:
+        """As `_factorise`, from a QR factorisation of the rows whose squares H is the sum of.
+
+        A sum of squares keeps half of the digits: beside those of an outlier, 1e8 times as long, the others are lost.
+        As diag(p) - p p^T = sum_k p_k (e_k - p) (e_k - p)^T, a row and a class make one each, p_k^(1/2) (e_k - p) (x) x~.
+        """
+        penalty = self._penalty(objective)
+        cost = self._n_logits * (self._n_logits * objective.n_columns) ** 2
+        total = objective.sum(_square_roots, theta, self._columns, cost=cost).matrix / np.sqrt(objective.rows.weight_sum)
+        square = np.square(total).sum(axis=0) + np.tile(penalty, self._n_logits)
+        rows = [total, np.diag(np.sqrt(np.tile(penalty, self._n_logits)))]
+        if self._n_logits > 1:  # as in `_factorise`
+            mean = square.reshape(self._n_logits, -1).mean(axis=0)
+            rows.append(np.tile(np.diag(np.sqrt(mean / self._n_logits)), self._n_logits))
+        triangle = Triangle.of(np.vstack(rows)).matrix
+        norm = np.linalg.norm(triangle, axis=0)
+        empty = norm == 0
+        self._inverse_root = 1 / np.where(empty, 1, norm)
+        triangle *= self._inverse_root
+        diagonal = triangle.diagonal()
+        least = np.where(np.abs(diagonal) < np.sqrt(_ROOT_JITTER), np.sqrt(_ROOT_JITTER), diagonal)
+        np.fill_diagonal(triangle, np.where(empty, 1, least))
+        self._factor, self._jitter = np.asfortranarray(triangle.T), _ROOT_JITTER
+
+    def is_singular(self) -> bool:
+        """Whether rounding hides some of the Hessian, or nearly."""
+        return bool(np.square(self._factor.diagonal()).min() < _SINGULAR)
 
     def _measure(self, objective: Objective, theta: Float64Array) -> Float64Array:
         """H of the module's docstring less the penalty, of shape (d, d), classes varying slowest."""
@@ -538,6 +574,30 @@ def _pairs(objective: Objective, within: slice, theta: Float64Array, columns: Co
     return total
 
 
+def _square_roots(objective: Objective, within: slice, theta: Float64Array, columns: Columns) -> Triangle:
+    """The triangle of `FullPreconditioner._factorise_rows`, not normalised, not penalised."""
+    n_logits, size = objective.n_logits, theta.size
+    total = Triangle(np.empty((0, size)))
+    for _, x, weight in objective.rows.blocks(n_logits * size, within):
+        tilde = columns.tilde(x, objective.fit_intercept)
+        logits = objective.raw_prediction(x, *objective.split(theta))
+        probability = logits.copy()
+        normalize_in_place(probability)
+        if n_logits == 1:
+            normalize_in_place(np.negative(logits, out=logits))
+            root = np.sqrt(probability * logits).T
+            rows = (root if weight is None else root * np.sqrt(weight)[:, None]) * tilde
+        else:
+            # e_k - p, of which 1 - p_k is the sum of the others: as a difference it would lose its digits.
+            away = np.tile(-probability, (n_logits, 1, 1))
+            for k in range(n_logits):
+                away[k, k] = np.delete(probability, k, axis=0).sum(axis=0)
+            away *= np.sqrt(probability if weight is None else probability * weight)[:, None]
+            rows = np.einsum("kli,ij->kilj", away, tilde).reshape(-1, size)
+        total += Triangle.of(rows)
+    return total
+
+
 def _largest_sum(objective: Objective, within: slice, columns: Columns, norm: Float64Array) -> Maximum:
     """The largest sum_j |x~_ij| norm_j of a row with weight."""
     largest = 0.0
@@ -689,7 +749,19 @@ class WholeHessian:
         return whole_hessian_fits(self.objective) and self.evaluations <= max(_WHOLE_EVALUATIONS, _WHOLE_SHARE * n_iter)
 
     def at(self, theta: Float64Array) -> FullPreconditioner:
+        """As many digits of it as there are."""
+        return self._at(self.objective, theta)
+
+    def roughly_at(self, theta: Float64Array) -> FullPreconditioner:
+        """Where rounding hides directions of next to no curvature."""
         return FullPreconditioner(self.objective, self._columns, theta, sampled=False)
+
+    def _at(self, objective: Objective, theta: Float64Array) -> FullPreconditioner:
+        change = FullPreconditioner(objective, self._columns, theta, sampled=False)
+        by_rows = 2 * objective.rows.n_samples * objective.n_logits * theta.size**2
+        if change.is_singular() and by_rows <= _ROWS_EVALUATIONS * _evaluation(objective):
+            change = FullPreconditioner(objective, self._columns, theta, by_rows=True)
+        return change
 
     def bound(self, change: FullPreconditioner, theta: Float64Array, stretch: float, decrement: float) -> Certificate:
         """Of the gap at `theta`, with the Hessian of `change`, that of a point nearby.
@@ -721,7 +793,7 @@ class WholeHessian:
             factor = objective.rows.weight_sum / before
             dropped, share = dropped + share * loss, share * factor
             objective = objective.penalised(objective.weight_decay / factor)
-            change = FullPreconditioner(objective, self._columns, theta, sampled=False)
+            change = self._at(objective, theta)
             stretch, decrement = 1.0, float(np.linalg.norm(change.backward(objective(theta)[1])))
             steps = change.longest_steps()
         return dataclasses.replace(proof, gap=share * proof.gap + dropped) if proof.holds else first

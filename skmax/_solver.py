@@ -288,7 +288,7 @@ def _far_along(
     And an estimate of what can be gained there otherwise: outliers that are far enough away look like infinity.
     """
     far = _Point.of(function, point.theta + _INFINITY / function.largest_change(step) * step)
-    change = preconditioner if hessian is None else hessian.at(far.theta)
+    change = preconditioner if hessian is None else hessian.roughly_at(far.theta)
     left = change.backward(far.gradient)
     onwards = -change.forward(left)
     spread = function.largest_change(onwards)
