@@ -11,23 +11,86 @@ phi''(tau) >= phi''(0) exp(-R tau). Integrated twice, with r = ||d||_H = phi''(0
 
     f(theta + d) >= f(theta) + <g, d> + r^2 (exp(-R) + R - 1) / R^2.
 
-Let c be the largest range that a step of unit length, ||d||_H = 1, can make, so that R <= c r; as the last term falls
+Let c be the largest range that a step of unit length, ||d||_H = 1, can make, so that R <= c r. As the last term falls
 with R, and <g, d> >= -lambda r, the right hand side is at least its minimum over r, which is at c r = -log(1 - t):
 
     f(theta) - min f  <=  lambda^2 psi(t),    psi(t) = [ t + (1 - t) log(1 - t) ] / t^2,    t = lambda c < 1.
 
-psi grows from 1/2 at t = 0, the parabola, to 1 at t = 1. Where t >= 1 nothing is known: outliers make c large.
+psi grows from 1/2 at t = 0, the parabola, to 1 at t = 1. Where t >= 1, nothing is known: outliers make c large.
 
-The same bound holds along the Newton step's line alone with t the change R that the Newton step makes. It is an
-estimate of the whole gap, and what is used where c is not to be had. The change between two points shows, too, how far
-the Hessian can have changed: H(theta + d) is between exp(-R) and exp(R) times H(theta).
+The same inequality along the line of the Newton step alone has, in the place of t, the change R that this step makes.
+That is an estimate of the whole gap, and what is used where c is not to be had. R also says how far the Hessian can
+have changed between two points: H(theta + d) lies between exp(-R) and exp(R) times H(theta).
+
+A few rows may make c so large that the bound is void: outliers, of which the model is so sure that they have next to no
+curvature. Without these rows D, f is less by their losses, which are positive, so that
+
+    f - min f  <=  sum_D (s_i / S) loss_i  +  (f_-D - min f_-D),
+
+and the bound of f_-D, which has a gradient and a Hessian of its own, may hold.
 """
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from scipy import linalg
 
-_FLAT = 1e-4  # where psi is a parabola's to so many digits, and the formula would lose as many
+from skmax._preconditioner import FullPreconditioner, Preconditioner, WholeHessian
+from skmax._rows import Float64Array
+
+# Below this t, psi is 1/2 + t/6 to so many digits, and its formula would lose as many.
+_FLAT = 1e-4
+# Newton steps end at this decrement: logits are then within as much of those of the minimum, times the spread that
+# rows have. For them at least, and at most, so many Hessians are built, within as many evaluations as the most.
+_LAST_DECREMENT, _LEAST_HESSIANS, _MOST_HESSIANS = 1e-10, 4, 20
+# What a step must leave less of. (Along a direction in which f falls for ever, as exp(-tau), it leaves 1/e each time.)
+_CONTRACTS = 0.3
+# A Newton step that changes a logit by less than the smaller ends at rounding, if it does not make the decrement small.
+# One that changes a logit by more is shortened; L-BFGS is better at one that changes it by more than the larger.
+_SMALL, _FARTHEST = 0.1, 20.0
+_ROUNDING = 1e-12  # of f, relative to 1 + |f|
+_INFINITY = 50.0  # a change of logits after which nothing but rounding is left of exp(-tau)
+# How often rows are left out of a bound: those of which a step of the decrement's length changes a logit by more.
+_DROPS, _NEAR = 3, 0.1
+# Conjugate gradients end where what is left of the gradient can add no more than the decrement so far, or after so many
+# steps or this share of the iterations: a fifth of a fit, as a step takes as long as two iterations.
+_GAP_SLACK, _GAP_STEPS, _GAP_STEPS_SHARE = 2.0, 10, 0.1
+_HOPELESS = 3.0  # times `tol`: a gap that is known to be larger needs not be known better
+
+
+class Function(Protocol):
+    """What is minimised: f and its gradient, and what a certificate needs to know of it."""
+
+    def __call__(self, theta: Float64Array) -> tuple[float, Float64Array]: ...
+
+    @property
+    def floor(self) -> float:
+        """What f is nowhere below."""
+
+    def hessian_product(self, theta: Float64Array, direction: Float64Array) -> Float64Array: ...
+
+    def largest_change(self, step: Float64Array) -> float:
+        """R of the module's docstring."""
+
+    def recedes(self, step: Float64Array) -> bool:
+        """Whether f falls for ever along `step`."""
+
+
+@dataclass(frozen=True)
+class Point:
+    theta: Float64Array
+    value: float
+    gradient: Float64Array
+
+    @classmethod
+    def of(cls, function: Function, theta: Float64Array) -> "Point":
+        return cls(theta, *function(theta))
+
+    def is_above(self, other: "Point") -> bool:
+        """Whether f is larger here, as far as its rounding tells."""
+        return not self.value <= other.value + _ROUNDING * (1 + abs(other.value))
 
 
 @dataclass(frozen=True)
@@ -38,30 +101,252 @@ class Certificate:
     ----------
     gap : float
         lambda^2 psi(t).
-    holds : bool
-        Whether t < 1, without which the gap tells nothing.
-    is_bound : bool
-        Whether t is that of all directions, so that the gap is an upper bound.
     change : float
-        t.
+        t. Unless it is below 1, the gap tells nothing.
+    is_bound : bool
+        Whether the gap is an upper bound, or else an estimate.
     """
 
     gap: float
-    holds: bool
+    change: float
     is_bound: bool
-    change: float = 0.0
+
+    @classmethod
+    def of(cls, decrement: float, change: float, *, is_bound: bool) -> "Certificate":
+        """Of the Newton decrement lambda and the `change` t."""
+        return cls(float(decrement) ** 2 * _psi(change), float(change), is_bound)
+
+    @property
+    def holds(self) -> bool:
+        return self.change < 1
 
     def within(self, tol: float) -> bool:
         return self.holds and self.gap <= tol
 
 
-def certificate(decrement: float, change: float, *, is_bound: bool) -> Certificate:
-    """Of the Newton decrement lambda and the `change` t."""
-    holds = bool(change < 1)
-    return Certificate(float(decrement) ** 2 * _psi(change if holds else 1.0), holds, is_bound and holds, change)
-
-
 def _psi(t: float) -> float:
     if t < _FLAT:
         return 1 / 2 + t / 6
-    return (t + (1 - t) * np.log1p(-t)) / t**2 if t < 1 else 1.0
+    return float((t + (1 - t) * np.log1p(-t)) / t**2) if t < 1 else 1.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of an attempt to certify that f is within `tol` of its minimum.
+
+    Attributes
+    ----------
+    point : Point
+        Where it ended: where it began, or lower.
+    proof : Certificate
+    preconditioner : Preconditioner
+        Of a point nearby.
+    values : list of float
+        f after each step from where it began.
+    recession : ndarray of shape (n_parameters,), or None
+        A step along which f falls for ever, if that is what was found.
+    """
+
+    point: Point
+    proof: Certificate
+    preconditioner: Any  # a Preconditioner
+    values: list[float] = dataclasses.field(default_factory=list)
+    recession: Float64Array | None = None
+
+
+def certify(
+    function: Function,
+    point: Point,
+    preconditioner: Preconditioner,
+    hessian: WholeHessian | None,
+    tol: float,
+    *,
+    n_iter: int,
+    max_steps: int,
+    final: bool,
+) -> Attempt:
+    """Bound or estimate the gap at `point`, or at one below that the work for it leads to, in at most `max_steps`.
+
+    `hessian` is None where the whole one would take too long. If this is the `final` attempt, what is known of a gap is
+    wanted even if it is far above `tol`, and steps are taken that L-BFGS would do better.
+    """
+    floor = Certificate(max(0.0, point.value - function.floor), 0.0, is_bound=True)
+    if hessian is not None:
+        attempt, step = _by_newton(function, point, preconditioner, hessian, tol, max_steps, final)
+        if not attempt.proof.holds and attempt.preconditioner.is_singular():
+            # It has more digits in the products with vectors than can be factorised.
+            proof, step = _by_conjugate_gradients(function, attempt.point, attempt.preconditioner, _GAP_STEPS, np.inf)
+            attempt = dataclasses.replace(attempt, proof=proof)
+        floor = dataclasses.replace(floor, gap=max(0.0, attempt.point.value - function.floor))
+    elif floor.within(tol):
+        return Attempt(point, floor, preconditioner)
+    else:
+        n_products = max(_GAP_STEPS, int(_GAP_STEPS_SHARE * n_iter))
+        enough = np.inf if final else _HOPELESS * tol
+        proof, step = _by_conjugate_gradients(function, point, preconditioner, n_products, enough)
+        attempt = Attempt(point, proof, preconditioner)
+    if attempt.proof.within(tol):
+        return attempt
+    if floor.within(tol):
+        return dataclasses.replace(attempt, proof=floor)
+    if attempt.proof.gap <= tol and function.recedes(step):
+        return _to_infinity(function, attempt, step, hessian, tol, max_steps)
+    if hessian is None and max_steps > 0:  # else the steps are taken already
+        further = Point.of(function, point.theta + step / max(1.0, attempt.proof.change))
+        if further.value < point.value:
+            return dataclasses.replace(attempt, point=further, values=[further.value])
+    return attempt
+
+
+def _by_newton(
+    function: Function,
+    point: Point,
+    preconditioner: Preconditioner,
+    hessian: WholeHessian,
+    tol: float,
+    max_steps: int,
+    final: bool,
+) -> tuple[Attempt, Float64Array]:
+    """Newton steps to the last digits, as long as each leaves a small part of the decrement, and a bound of the gap.
+
+    1. Take Newton steps with the Hessian of the first point. One that does not contract is shortened to log(1 + R) / R
+       of it, the best by the inequality of the module's docstring, which makes f lower whatever f is.
+    2. Bound the gap where they end. What the Hessian has changed by, at most exp(R), is accounted for.
+    3. If the steps ended for want of a better Hessian, go to 1 with another one.
+
+    The second value is the next Newton step.
+    """
+    is_here = isinstance(preconditioner, FullPreconditioner) and preconditioner.exact_at is point.theta
+    change: FullPreconditioner = preconditioner if is_here else hessian.at(point.theta)  # type: ignore[assignment]
+    most = max(_LEAST_HESSIANS, min(_MOST_HESSIANS, int(_MOST_HESSIANS / hessian.evaluations)))
+    farthest = np.inf if final else _FARTHEST
+    values: list[float] = []
+    for n_hessians in range(1, most + 1):
+        base, v = point, change.backward(point.gradient)
+        decrement, stale = float(np.linalg.norm(v)), False
+        while decrement > _LAST_DECREMENT and not stale and len(values) < max_steps:
+            step = -change.forward(v)
+            candidate = Point.of(function, point.theta + step)
+            v_there = change.backward(candidate.gradient)
+            rate = float(np.linalg.norm(v_there)) / decrement
+            if not rate < _CONTRACTS or candidate.is_above(point):
+                spread = function.largest_change(step)
+                if not _SMALL <= spread <= farthest or n_hessians == most or function.recedes(step):
+                    break
+                candidate = Point.of(function, point.theta + np.log1p(spread) / spread * step)
+                if candidate.is_above(point):
+                    break
+                v_there, stale = change.backward(candidate.gradient), True
+            # Of points so close, f cannot tell which is lower but by its rounding.
+            point = dataclasses.replace(candidate, value=min(candidate.value, point.value))
+            v, decrement = v_there, float(np.linalg.norm(v_there))
+            values.append(point.value)
+            # Another Hessian, with which three steps are enough, where this one needs more than it takes to build that.
+            stale = stale or _steps_to_go(decrement, rate) > hessian.evaluations + 3
+        moved = 0.0 if point is base else function.largest_change(point.theta - base.theta)
+        proof = _bound(hessian, change, point.theta, np.exp(min(moved, 100.0) / 2), decrement)
+        if not stale or n_hessians == most or (proof.within(tol) and len(values) >= max_steps):
+            break
+        change = hessian.at(point.theta)
+    step = -change.forward(v)
+    if not proof.holds and not change.is_singular():
+        # Rounding may end the steps before the bound, which is a crude one, holds.
+        spread = function.largest_change(step)
+        if spread < _SMALL:
+            proof = Certificate.of(decrement, spread, is_bound=False)
+    return Attempt(point, proof, change, values), step
+
+
+def _steps_to_go(decrement: float, rate: float) -> float:
+    """To `_LAST_DECREMENT`, if each leaves `rate` of the decrement."""
+    if decrement <= _LAST_DECREMENT or not 0 < rate < 1:
+        return 0.0
+    return float(np.log(_LAST_DECREMENT / decrement) / np.log(rate))
+
+
+def _bound(
+    hessian: WholeHessian, change: FullPreconditioner, theta: Float64Array, stretch: float, decrement: float
+) -> Certificate:
+    """Of the gap at `theta`, by the Hessian of `change`, of a point nearby: without some rows, if need be.
+
+    `stretch` is how many times the steps of the Hessian at `theta` may be as long, and `decrement` that by `change`.
+    """
+    first = proof = Certificate.of(stretch * decrement, stretch**2 * hessian.reach(change) * decrement, is_bound=True)
+    dropped, share = 0.0, 1.0
+    for _ in range(_DROPS):
+        if proof.holds:
+            return dataclasses.replace(proof, gap=share * proof.gap + dropped)
+        rest = hessian.without_far_rows(theta, change, _NEAR / (stretch**2 * decrement)) if decrement > 0 else None
+        if rest is None:
+            break
+        hessian, loss, factor = rest
+        dropped, share = dropped + share * loss, share * factor
+        change = hessian.at(theta)
+        stretch, decrement = 1.0, float(np.linalg.norm(change.backward(hessian.objective(theta)[1])))
+        proof = Certificate.of(decrement, hessian.reach(change) * decrement, is_bound=True)
+    return first
+
+
+def _by_conjugate_gradients(
+    function: Function, point: Point, preconditioner: Preconditioner, n_steps: int, enough: float
+) -> tuple[Certificate, Float64Array]:
+    """An estimate by lambda^2 = g^T H^-1 g at `point`, from conjugate gradients on H d = g; and the Newton step -d.
+
+    g^T d grows with every step towards lambda^2, and a good preconditioner needs two or three. What is left is
+    r^T H^-1 r, with r = g - H d, and at most ||r||^2 over the smallest eigenvalue of H in the preconditioner's
+    coordinates. The smallest Ritz value stands for that, or 1 where it is larger: first steps that a bad preconditioner
+    wastes on directions of far too much curvature tell nothing of the others.
+    """
+    residual = preconditioner.backward(point.gradient)
+    direction, square, decrement = residual, float(np.dot(residual, residual)), 0.0
+    newton, upper = np.zeros_like(residual), square
+    diagonal: list[float] = []  # of the tridiagonal matrix of the Lanczos vectors,
+    beside: list[float] = []  # and what is beside it
+    ratio, last = 0.0, 0.0
+    for n in range(n_steps):
+        product = preconditioner.backward(function.hessian_product(point.theta, preconditioner.forward(direction)))
+        curvature = float(np.dot(direction, product)) / square if square > 0 else 0.0
+        if not 0 < curvature < np.inf:
+            break
+        diagonal.append(curvature + ratio * last)
+        decrement += square / curvature
+        newton = newton + direction / curvature
+        residual = residual - product / curvature
+        ratio, last = 1 / square, curvature
+        square = float(np.dot(residual, residual))
+        ratio *= square
+        smallest = linalg.eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(0, 0))[0]
+        upper = decrement + square / min(1.0, max(smallest, np.finfo(float).tiny))
+        if decrement / 2 > enough or (n and upper <= _GAP_SLACK * decrement):
+            break
+        beside.append(curvature * np.sqrt(ratio))
+        direction = residual + ratio * direction
+    step = -preconditioner.forward(newton)
+    change = function.largest_change(step) if np.isfinite(upper) else np.inf
+    return Certificate.of(np.sqrt(upper), change, is_bound=False), step
+
+
+def _to_infinity(
+    function: Function,
+    attempt: Attempt,
+    step: Float64Array,
+    hessian: WholeHessian | None,
+    tol: float,
+    max_steps: int,
+) -> Attempt:
+    """`attempt` where f falls for ever along `step`, if that is all that is left to gain.
+
+    That is so if there is nothing to gain at a point so far along it that its own gain is exhausted. Else what looked
+    like infinity is the reach of outliers, and that point is a better one to go on from.
+    """
+    far = Point.of(function, attempt.point.theta + _INFINITY / function.largest_change(step) * step)
+    change = attempt.preconditioner if hessian is None else hessian.roughly_at(far.theta)
+    v = change.backward(far.gradient)
+    onwards = -change.forward(v)
+    proof = Certificate.of(float(np.linalg.norm(v)), function.largest_change(onwards), is_bound=False)
+    if proof.gap <= tol and (proof.holds or function.recedes(onwards)):
+        proof = Certificate(proof.gap + max(0.0, attempt.point.value - far.value), 0.0, is_bound=False)
+        return dataclasses.replace(attempt, proof=proof, recession=step)
+    if far.value < attempt.point.value and len(attempt.values) < max_steps:
+        return dataclasses.replace(attempt, point=far, values=[*attempt.values, far.value])
+    return attempt

@@ -24,8 +24,8 @@ from skmax._softmax import FloatArray
 # Spreads that a column's mean may lie from zero before products lose digits to it, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
 
-# Columns whose part that is independent of the others is smaller than this share of the largest are taken for dependent,
-# and for nearly dependent. To find out needs a table of so many numbers at most.
+# Columns whose part that is independent of the others is smaller than this share of the largest are taken for
+# dependent, and for nearly dependent. To find out needs a table of so many numbers at most.
 _DEPENDENT, _NEARLY_DEPENDENT, _LARGEST_TURN = 1e-12, 1e-4, 2**22
 
 # The factorisation that turns the columns takes 2 n_features n_samples^2 operations, as do n_samples / (2 n_logits)
@@ -83,7 +83,6 @@ class Columns:
         scale[scale <= 1e-7 * np.abs(mean)] = 0  # what rounding leaves of a constant column
         return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
 
-
     def independent(self, rows: Rows, digits: float) -> "Columns":
         """For a fit without penalty, which needs columns that are independent, and has the shortest coefficients else.
 
@@ -125,7 +124,7 @@ class Triangle:
     @classmethod
     def of(cls, rows: Float64Array) -> "Triangle":
         """Long rows first, so that rounding is relative to each row (A. J. Cox and N. J. Higham, 1998)."""
-        return cls(np.linalg.qr(rows[np.argsort(-np.square(rows).sum(axis=1))], mode="r"))
+        return cls(np.asarray(np.linalg.qr(rows[np.argsort(-np.square(rows).sum(axis=1))], mode="r")))
 
     def __add__(self, other: "Triangle") -> "Triangle":
         return Triangle.of(np.vstack([self.matrix, other.matrix]))

@@ -278,7 +278,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 def attributes() -> dict[str, Any]:
                     so_far = copy.copy(self)
                     so_far._store(
-                        Solution(theta, loss_curve[-1], Certificate(np.nan, False, False), False, loss_curve),
+                        Solution(theta, loss_curve[-1], Certificate(np.nan, np.inf, False), False, loss_curve),
                         *coordinates.outward(*objective.split(theta)),
                         target,
                     )
@@ -334,8 +334,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ) -> tuple[Solution, FloatArray, FloatArray]:
         """Coefficients and intercepts in the user's columns and dtype, and the solution with their objective and gap.
 
-        To round them moves the objective by the square of that, which is nothing, but for float32 coefficients of columns far
-        from zero, which the intercept makes up for: where float32 would cost a tenth of `tol`, they stay float64.
+        Rounding moves the objective by its square, which is nothing, but for float32 coefficients of columns far from
+        zero, which the intercept makes up for. Where float32 would cost a tenth of `tol`, they stay float64.
         """
         coef, intercept = coordinates.outward(*objective.split(solution.theta))
         in_user_columns = objective
@@ -354,9 +354,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             rounded = value(np.float32)
             if rounded - here <= _ROUNDING_SHARE * self.tol:
                 stored, coef, intercept = rounded, coef.astype(np.float32), intercept.astype(np.float32)
-        proof = dataclasses.replace(
-            solution.certificate, gap=solution.certificate.gap + max(0.0, stored - here)
-        )
+        proof = dataclasses.replace(solution.certificate, gap=solution.certificate.gap + max(0.0, stored - here))
         solution = dataclasses.replace(
             solution,
             value=stored,
@@ -398,7 +396,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if self.warm_start and hasattr(self, "coef_"):
             rows = target.present if objective.n_logits > 1 else [True]
             known = np.isfinite(self.intercept_[rows])  # else without weight in the last fit
-            coef[known], intercept[known] = coordinates.inward(self.coef_[rows][known], self.intercept_[rows][known])
+            last = (part[rows][known].astype(np.float64) for part in (self.coef_, self.intercept_))
+            coef[known], intercept[known] = coordinates.inward(*last)
         theta = objective.join(coef, intercept)
         return theta - theta.mean(axis=0) if objective.n_logits > 1 else theta
 
@@ -413,7 +412,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self.coef_[target.present] = coef
             self.intercept_[target.present] = intercept
         self.objective_ = solution.value
-        self.gap_ = solution.gap
+        self.gap_ = solution.certificate.gap
         self.gap_is_bound_ = solution.certificate.is_bound
         self.converged_ = solution.converged
         self.n_iter_ = solution.n_iter

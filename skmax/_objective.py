@@ -165,13 +165,15 @@ class Objective:
 
         None if nothing would be left, or is.
         """
-        weight = np.ones(self.rows.n_samples) if self.rows.sample_weight is None else self.rows.sample_weight.copy()
+        given = self.rows.sample_weight
+        weight = np.ones(self.rows.n_samples) if given is None else given.copy()
 
-        def drop(within: slice) -> None:
+        def drop(within: slice) -> int:
             for block, x, _ in self.rows.blocks(self.n_columns, within):
                 weight[block][which(self, block, x, *args)] = 0
+            return 0
 
-        self.rows.over(lambda within: drop(within) or 0, n=self.rows.n_samples, cost=self.cost)
+        self.rows.over(drop, n=self.rows.n_samples, cost=self.cost)
         total = weight.sum()
         if not 0 < total < self.rows.weight_sum:
             return None

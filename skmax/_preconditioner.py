@@ -17,7 +17,6 @@ the rows sum to zero at the minimum, so every step taken here does: the mean ove
 """
 
 import copy
-import dataclasses
 from dataclasses import dataclass
 from typing import Self
 
@@ -25,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from skmax._certificate import Certificate, certificate
 from skmax._columns import Columns, Triangle, squared_deviations
 from skmax._objective import Objective
 from skmax._rows import Design, Float64Array, Maximum
@@ -38,11 +36,10 @@ _LIMIT = 2**23
 # What the whole Hessian may cost at the end of a fit, to certify it: so many evaluations, or this share of the
 # iterations so far. Conjugate gradients cost as much.
 _WHOLE_EVALUATIONS, _WHOLE_SHARE = 10, 0.1
-# The share of the inverse Hessian's trace that the jitter may hide from a bound. How often rows are left out of one, and
-# the change of logits by a step of the decrement's length from which they are.
-_HIDDEN, _DROPS, _NEAR = 0.5, 3, 0.1
-# A Hessian with a smaller pivot than this, of 1, is factorised from its rows instead, if that costs no more than so many
-# evaluations. The jitter is then one that only rounding needs.
+# The share of the inverse Hessian's trace that the jitter may hide from a bound.
+_HIDDEN = 0.5
+# A Hessian of unit diagonal with a smaller pivot than this is factorised from its rows instead, if that costs no more
+# than so many evaluations. The jitter is then one that only rounding needs.
 _SINGULAR, _ROWS_EVALUATIONS, _ROOT_JITTER = 1e-9, 30, 1e-30
 # The matrix products of so few pairs of classes are taken one by one: 2 to 7 times as fast for one pair, as fast for
 # ten. Those of more are taken for all pairs at once, column by column.
@@ -289,11 +286,12 @@ class FullPreconditioner(Preconditioner):
         """As `_factorise`, from a QR factorisation of the rows whose squares H is the sum of.
 
         A sum of squares keeps half of the digits: beside those of an outlier, 1e8 times as long, the others are lost.
-        As diag(p) - p p^T = sum_k p_k (e_k - p) (e_k - p)^T, a row and a class make one each, p_k^(1/2) (e_k - p) (x) x~.
+        As diag(p) - p p^T = sum_k p_k (e_k - p) (e_k - p)^T, each row and class k make one, p_k^(1/2) (e_k - p) (x) x~.
         """
         penalty = self._penalty(objective)
         cost = self._n_logits * (self._n_logits * objective.n_columns) ** 2
-        total = objective.sum(_square_roots, theta, self._columns, cost=cost).matrix / np.sqrt(objective.rows.weight_sum)
+        total = objective.sum(_square_roots, theta, self._columns, cost=cost).matrix
+        total /= np.sqrt(objective.rows.weight_sum)
         square = np.square(total).sum(axis=0) + np.tile(penalty, self._n_logits)
         rows = [total, np.diag(np.sqrt(np.tile(penalty, self._n_logits)))]
         if self._n_logits > 1:  # as in `_factorise`
@@ -717,7 +715,8 @@ def preconditioner(
     block = n_logits * (_rows_for(n_columns, n_samples) * n_columns**2 + n_columns**3 / 3)
     blocks_fit = n_logits * n_columns**2 <= _LIMIT
     same = caution == 0 and not objective.split(theta)[0].any()  # probabilities of all rows
-    same = same and full > evaluation and n_logits**2 <= _LIMIT  # else the products with many small factors take longer than one large one
+    # Else the products with many small factors take longer than one large one.
+    same = same and full > evaluation and n_logits**2 <= _LIMIT
     if same and blocks_fit and kronecker <= _KRONECKER_EVALUATIONS * evaluation:
         return KroneckerPreconditioner(objective, columns, theta)
     if whole_hessian_fits(objective) and full <= _FULL_EVALUATIONS * evaluation:
@@ -749,57 +748,45 @@ class WholeHessian:
         return whole_hessian_fits(self.objective) and self.evaluations <= max(_WHOLE_EVALUATIONS, _WHOLE_SHARE * n_iter)
 
     def at(self, theta: Float64Array) -> FullPreconditioner:
-        """As many digits of it as there are."""
-        return self._at(self.objective, theta)
-
-    def roughly_at(self, theta: Float64Array) -> FullPreconditioner:
-        """Where rounding hides directions of next to no curvature."""
-        return FullPreconditioner(self.objective, self._columns, theta, sampled=False)
-
-    def _at(self, objective: Objective, theta: Float64Array) -> FullPreconditioner:
-        change = FullPreconditioner(objective, self._columns, theta, sampled=False)
-        by_rows = 2 * objective.rows.n_samples * objective.n_logits * theta.size**2
-        if change.is_singular() and by_rows <= _ROWS_EVALUATIONS * _evaluation(objective):
-            change = FullPreconditioner(objective, self._columns, theta, by_rows=True)
+        """To as many digits as there are."""
+        change = self.roughly_at(theta)
+        by_rows = 2 * self.objective.rows.n_samples * self.objective.n_logits * theta.size**2
+        if change.is_singular() and by_rows <= _ROWS_EVALUATIONS * _evaluation(self.objective):
+            change = FullPreconditioner(self.objective, self._columns, theta, by_rows=True)
         return change
 
-    def bound(self, change: FullPreconditioner, theta: Float64Array, stretch: float, decrement: float) -> Certificate:
-        """Of the gap at `theta`, with the Hessian of `change`, that of a point nearby.
+    def roughly_at(self, theta: Float64Array) -> FullPreconditioner:
+        """But for directions of next to no curvature, which rounding hides."""
+        return FullPreconditioner(self.objective, self._columns, theta, sampled=False)
 
-        `stretch` is how many times its steps may be as long as those of the Hessian at `theta`, and `decrement` the
-        decrement by `change`.
+    def reach(self, change: FullPreconditioner) -> float:
+        """The c of `skmax._certificate`, or more, for the Hessian that `change` is of."""
+        steps = change.longest_steps()
+        if not np.isfinite(steps).all():
+            return np.inf
+        return float(self.objective.sum(_largest_sum, self._columns, steps, cost=self.objective.n_columns))
 
-        A few rows may have a reach so large that they void the bound: outliers, of which the model is so sure that they
-        have next to no curvature. Without these rows D, f is less by their losses, and nowhere more: so that
+    def without_far_rows(
+        self, theta: Float64Array, change: FullPreconditioner, limit: float
+    ) -> "tuple[WholeHessian, float, float] | None":
+        """The same without the rows of a reach above the limit, their share of f, and the others' share of the weight.
 
-            f - min f  <=  sum_D (s_i / S) loss_i  +  (f_-D - min f_-D),
-
-        with the bound of f_-D, which has a Hessian of its own.
+        None if nothing would be left, or is.
         """
-        steps, objective, dropped, share, first = change.longest_steps(), self.objective, 0.0, 1.0, None
-        for _ in range(_DROPS):
-            reach = np.inf
-            if np.isfinite(steps).all():
-                reach = float(objective.sum(_largest_sum, self._columns, steps, cost=objective.n_columns))
-            proof = certificate(stretch * decrement, stretch**2 * reach * decrement, is_bound=True)
-            first = first or proof
-            if proof.holds or not np.isfinite(reach):
-                break
-            less = objective.without(_far_rows, theta, self._columns, steps, _NEAR / (stretch**2 * decrement))
-            if less is None:
-                break
-            # In its own mean, of less weight, the penalty has another share.
-            (objective, loss), before = less, objective.rows.weight_sum
-            factor = objective.rows.weight_sum / before
-            dropped, share = dropped + share * loss, share * factor
-            objective = objective.penalised(objective.weight_decay / factor)
-            change = self._at(objective, theta)
-            stretch, decrement = 1.0, float(np.linalg.norm(change.backward(objective(theta)[1])))
-            steps = change.longest_steps()
-        return dataclasses.replace(proof, gap=share * proof.gap + dropped) if proof.holds else first
+        steps = change.longest_steps()
+        if not np.isfinite(steps).all():
+            return None
+        rest = self.objective.without(_far_rows, theta, self._columns, steps, limit)
+        if rest is None:
+            return None
+        objective, loss = rest
+        # In its own mean, of less weight, the penalty has another share.
+        share = objective.rows.weight_sum / self.objective.rows.weight_sum
+        objective = objective.penalised(objective.weight_decay / share)
+        return WholeHessian(objective, self._columns), loss, share
 
 
 def _evaluation(objective: Objective) -> float:
-    """What an evaluation costs, in operations, two for each multiplication: the rows, SciPy's bookkeeping, the calls."""
+    """An evaluation in operations, two for each multiplication: of the rows, of SciPy's bookkeeping, of the calls."""
     size = objective.n_columns * objective.n_logits
     return 2 * objective.rows.n_samples * objective.cost + 120 * size + 3_000_000

@@ -73,7 +73,7 @@ class Rows:
     def on(self, workers: Workers) -> "Rows":
         """The same rows, for other threads."""
         other = copy.copy(self)
-        other._workers = workers
+        other.workers = workers
         return other
 
     def seen_from(self, origin: Float64Array) -> "Rows":
