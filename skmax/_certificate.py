@@ -49,7 +49,8 @@ _LAST_DECREMENT, _LEAST_HESSIANS, _MOST_HESSIANS = 1e-10, 4, 20
 _CONTRACTS = 0.3
 # A Newton step that changes a logit by less than the smaller ends at rounding, if it does not make the decrement small.
 # One that changes a logit by more is shortened; L-BFGS is better at one that changes it by more than the larger.
-_SMALL, _FARTHEST = 0.1, 20.0
+# So it is where a Hessian takes as long as more than a few evaluations.
+_SMALL, _FARTHEST, _CHEAP = 0.1, 20.0, 3.0
 _ROUNDING = 1e-12  # of f, relative to 1 + |f|
 _INFINITY = 50.0  # a change of logits after which nothing but rounding is left of exp(-tau)
 # How often rows are left out of a bound: those of which a step of the decrement's length changes a logit by more.
@@ -172,7 +173,7 @@ def certify(
     """
     floor = Certificate(max(0.0, point.value - function.floor), 0.0, is_bound=True)
     if hessian is not None:
-        attempt, step = _by_newton(function, point, preconditioner, hessian, tol, max_steps, final)
+        attempt, step = _by_newton(function, point, preconditioner, hessian, max_steps, final)
         if not attempt.proof.holds and attempt.preconditioner.is_singular():
             # It has more digits in the products with vectors than can be factorised.
             proof, step = _by_conjugate_gradients(function, attempt.point, attempt.preconditioner, _GAP_STEPS, np.inf)
@@ -203,7 +204,6 @@ def _by_newton(
     point: Point,
     preconditioner: Preconditioner,
     hessian: WholeHessian,
-    tol: float,
     max_steps: int,
     final: bool,
 ) -> tuple[Attempt, Float64Array]:
@@ -211,15 +211,15 @@ def _by_newton(
 
     1. Take Newton steps with the Hessian of the first point. One that does not contract is shortened to log(1 + R) / R
        of it, the best by the inequality of the module's docstring, which makes f lower whatever f is.
-    2. Bound the gap where they end. What the Hessian has changed by, at most exp(R), is accounted for.
-    3. If the steps ended for want of a better Hessian, go to 1 with another one.
+    2. If the steps ended for want of a better Hessian, go to 1 with that of where they ended.
+    3. Bound the gap. What the Hessian has changed by since it was built, at most exp(R), is accounted for.
 
     The second value is the next Newton step.
     """
     is_here = isinstance(preconditioner, FullPreconditioner) and preconditioner.exact_at is point.theta
     change: FullPreconditioner = preconditioner if is_here else hessian.at(point.theta)  # type: ignore[assignment]
     most = max(_LEAST_HESSIANS, min(_MOST_HESSIANS, int(_MOST_HESSIANS / hessian.evaluations)))
-    farthest = np.inf if final else _FARTHEST
+    farthest = np.inf if final else _FARTHEST if hessian.evaluations <= _CHEAP else 0.0
     values: list[float] = []
     for n_hessians in range(1, most + 1):
         base, v = point, change.backward(point.gradient)
@@ -231,7 +231,7 @@ def _by_newton(
             rate = float(np.linalg.norm(v_there)) / decrement
             if not rate < _CONTRACTS or candidate.is_above(point):
                 spread = function.largest_change(step)
-                if not _SMALL <= spread <= farthest or n_hessians == most or function.recedes(step):
+                if not _SMALL <= spread <= farthest or function.recedes(step):
                     break
                 candidate = Point.of(function, point.theta + np.log1p(spread) / spread * step)
                 if candidate.is_above(point):
@@ -243,17 +243,17 @@ def _by_newton(
             values.append(point.value)
             # Another Hessian, with which three steps are enough, where this one needs more than it takes to build that.
             stale = stale or _steps_to_go(decrement, rate) > hessian.evaluations + 3
-        moved = 0.0 if point is base else function.largest_change(point.theta - base.theta)
-        proof = _bound(hessian, change, point.theta, np.exp(min(moved, 100.0) / 2), decrement)
-        if not stale or n_hessians == most or (proof.within(tol) and len(values) >= max_steps):
+        if not stale or n_hessians == most or len(values) >= max_steps:
             break
         change = hessian.at(point.theta)
+    moved = 0.0 if point is base else function.largest_change(point.theta - base.theta)
+    proof = _bound(hessian, change, point.theta, np.exp(min(moved, 100.0) / 2), decrement)
     step = -change.forward(v)
-    if not proof.holds and not change.is_singular():
+    if not proof.holds:
         # Rounding may end the steps before the bound, which is a crude one, holds.
         spread = function.largest_change(step)
-        if spread < _SMALL:
-            proof = Certificate.of(decrement, spread, is_bound=False)
+        sure = spread < _SMALL and not change.is_singular()
+        proof = Certificate.of(decrement, spread if sure else max(1.0, spread), is_bound=False)
     return Attempt(point, proof, change, values), step
 
 

@@ -348,8 +348,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             rounded = coef.astype(dtype).astype(np.float64), intercept.astype(dtype).astype(np.float64)
             return in_user_columns.value(in_user_columns.join(*coordinates.from_origin(*rounded)).ravel())
 
-        here = objective.value(solution.theta)
-        stored = here if coordinates.are_the_users else value(np.float64)
+        here = stored = solution.value
+        if not coordinates.are_the_users or objective.weight_decay == 0:
+            here, stored = objective.value(solution.theta), value(np.float64)
         if X.dtype == np.float32:
             rounded = value(np.float32)
             if rounded - here <= _ROUNDING_SHARE * self.tol:

@@ -224,12 +224,18 @@ class Objective:
 
     def distribution(self, block: slice) -> FloatArray:
         """Target distributions of the rows of `block`, class-major, of shape (n_logits, n_rows), in a new array."""
-        target, first = self.target[block], self.n_classes - self.n_logits
+        target, first = self.class_major(block), self.n_classes - self.n_logits
         if target.ndim == 1:
             return np.equal.outer(np.arange(first, self.n_classes), target).astype(self.rows.dtype)
+        return target[first:]
+
+    def class_major(self, block: slice) -> NDArray:
+        """Class indices of the rows of `block`, or their distributions, of shape (n_classes, n_rows)."""
+        target = self.target[block]
+        if target.ndim == 1:
+            return target
         # Rows that sum to 1 only nearly would tilt f along the redundant direction of the intercepts, without end.
-        distribution = target.T / target.sum(axis=1, dtype=np.float64)
-        return np.ascontiguousarray(distribution[first:], dtype=self.rows.dtype)
+        return np.ascontiguousarray(target.T / target.sum(axis=1, dtype=np.float64), dtype=self.rows.dtype)
 
     def raw_prediction(self, x: Design, coef: Float64Array, intercept: Float64Array) -> FloatArray:
         """Logits of rows `x`, class-major, in the dtype of X."""
@@ -267,7 +273,7 @@ def _loss_and_gradient_by_rows(objective: Objective, within: slice, theta: Float
     gradient_sum = total[:-1].reshape(objective.n_logits, -1)
     for block, x, weight in objective.rows.blocks(objective.n_logits, within):
         logits = objective.raw_prediction(x, coef, intercept)
-        loss = losses_in_place(logits, objective.distribution(block))
+        loss = losses_in_place(logits, objective.class_major(block))
         total[-1] += loss.sum() if weight is None else weight @ loss
         objective.add_weighted_rows(gradient_sum, logits, x, weight)
     return total
@@ -278,7 +284,7 @@ def _loss(objective: Objective, within: slice, theta: Float64Array) -> float:
     coef, intercept = objective.split(theta)
     total = 0.0
     for block, x, weight in objective.rows.blocks(objective.n_logits, within):
-        loss = losses_in_place(objective.raw_prediction(x, coef, intercept), objective.distribution(block))
+        loss = losses_in_place(objective.raw_prediction(x, coef, intercept), objective.class_major(block))
         total += float(loss.sum(dtype=np.float64) if weight is None else weight @ loss)
     return total
 
@@ -334,8 +340,7 @@ def _entropy(objective: Objective, within: slice) -> float:
     if objective.target.ndim == 1:
         return total
     for block, _, weight in objective.rows.blocks(objective.n_classes, within):
-        target = objective.target[block].astype(np.float64)
-        entropy = special.entr(target / target.sum(axis=1, keepdims=True)).sum(axis=1)
+        entropy = special.entr(objective.class_major(block)).sum(axis=0, dtype=np.float64)
         total += float(entropy.sum() if weight is None else weight @ entropy)
     return total
 

@@ -44,6 +44,8 @@ _SINGULAR, _ROWS_EVALUATIONS, _ROOT_JITTER = 1e-9, 30, 1e-30
 # The matrix products of so few pairs of classes are taken one by one: 2 to 7 times as fast for one pair, as fast for
 # ten. Those of more are taken for all pairs at once, column by column.
 _FEW_PAIRS = 10
+# Multiplications that the weight of a row and a pair of classes takes as long as.
+_PAIR_COST = 70
 # A sample has so many rows for each row of the matrix that it is for, and at least so many.
 _SAMPLE = (4, 2000)
 # Rows for each logit that are taken whole beside a diagonal, half as many at least where memory is short, and the
@@ -740,8 +742,9 @@ class WholeHessian:
     @property
     def evaluations(self) -> float:
         """What it costs, in evaluations of the objective."""
-        size = self.objective.n_columns * self.objective.n_logits
-        return (self.objective.rows.n_samples * size**2 / 2 + 2 / 3 * size**3) / _evaluation(self.objective)
+        size, n_logits = self.objective.n_columns * self.objective.n_logits, self.objective.n_logits
+        row = size**2 / 2 + _PAIR_COST * max(1, n_logits * (n_logits - 1) / 2)
+        return (self.objective.rows.n_samples * row + 2 / 3 * size**3) / _evaluation(self.objective)
 
     def pays(self, n_iter: int) -> bool:
         """Whether it costs no more than a few evaluations, or a part of `n_iter`."""

@@ -198,7 +198,7 @@ def normalize_in_place(logits: FloatArray) -> FloatArray:
     return total
 
 
-def losses_in_place(logits: FloatArray, distribution: FloatArray) -> FloatArray:
+def losses_in_place(logits: FloatArray, target: NDArray) -> FloatArray:
     """Turn class-major logits into residuals, softmax(z) - y, in place; return each column's cross-entropy.
 
     Both to the last digits of each, also where the model is so sure that the softmax is 1 but for rounding. With m the
@@ -211,28 +211,34 @@ def losses_in_place(logits: FloatArray, distribution: FloatArray) -> FloatArray:
     ----------
     logits : ndarray of shape (n_logits, n_rows)
         Overwritten with residuals. A single row is the logit of the second of two classes.
-    distribution : ndarray of shape (n_logits, n_rows)
-        y.
+    target : ndarray of int, shape (n_rows,), or of float, shape (n_classes, n_rows)
+        Class indices, or distributions y.
 
     Returns
     -------
     loss : ndarray of shape (n_rows,)
     """
     if len(logits) == 1:
-        z, y = logits[0], distribution[0]
+        z, y = logits[0], target if target.ndim == 1 else target[1]
         e = np.exp(-np.abs(z))
-        loss = np.log1p(e) + np.where(z > 0, (1 - y) * z, -y * z)
-        first, second = np.where(z > 0, e, 1) / (1 + e), np.where(z > 0, 1, e) / (1 + e)
-        logits[0] = np.where(y > 0.5, (1 - y) - first, second - y)
+        first, second = np.where(z > 0, e, 1), np.where(z > 0, 1, e)
+        loss = np.log1p(e)
+        loss += np.where(z > 0, (1 - y) * z, -y * z)
+        e += 1
+        z[:] = np.where(y > 0.5, (1 - y) - first / e, second / e - y)
         return loss
+    column = np.arange(logits.shape[1])
     logits -= logits.max(axis=0)
-    loss = -np.einsum("ij,ij->j", distribution, logits)
+    if target.ndim == 1:
+        label, loss = target, -logits[target, column]
+    else:
+        label, loss = target.argmax(axis=0), -np.einsum("ij,ij->j", target, logits)
     np.exp(logits, out=logits)
     total = logits.sum(axis=0)
-    loss += np.log(total)
     logits /= total
-    logits -= distribution
-    label, column = distribution.argmax(axis=0), np.arange(logits.shape[1])
+    if target.ndim == 2:
+        logits -= target
     logits[label, column] = 0
     logits[label, column] = -logits.sum(axis=0)
+    loss += np.log(total, out=total)
     return loss

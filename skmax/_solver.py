@@ -30,7 +30,7 @@ from skmax._rows import Float64Array
 # An old preconditioner underestimates the gap, so that a stage aims for a part of `tol`: cheaper than another stage.
 _STAGE_TOL = 0.3
 # With the whole Hessian, Newton steps take over where an old preconditioner estimates the gap at this, which is a
-# decrement of 1/200, or a fresh one at so many times as much.
+# decrement of 1/200, over the evaluations that the Hessian takes; or a fresh one at so many times as much.
 _NEWTON_FROM, _FRESH = 1e-5, 10
 # The least that an attempt to certify which failed may lower the next one's estimate to.
 _LEAST_SHARE = 1e-3
@@ -96,7 +96,7 @@ def minimize(
     point = Point.of(function, start)
     loss_curve = [point.value]
     # The estimates with which a stage claims to have converged, or to be where Newton steps do.
-    claim, newton_from = _STAGE_TOL * tol, _NEWTON_FROM
+    claim, newton_from = _STAGE_TOL * tol, _NEWTON_FROM / max(1.0, hessian.evaluations if hessian else 1.0)
     n_stages, caution, stuck, stopped = 0, 0.0, False, False
     at_hand = first
     while True:
