@@ -52,7 +52,8 @@ _CONTRACTS = 0.3
 # So it is where a Hessian takes as long as more than a few evaluations.
 _SMALL, _FARTHEST, _CHEAP = 0.1, 20.0, 3.0
 _ROUNDING = 1e-12  # of f, relative to 1 + |f|
-_INFINITY = 50.0  # a change of logits after which nothing but rounding is left of exp(-tau)
+# A change of logits after which nothing but rounding is left of exp(-tau), and how many directions are gone along.
+_INFINITY, _DIRECTIONS = 50.0, 5
 # How often rows are left out of a bound: those of which a step of the decrement's length changes a logit by more.
 _DROPS, _NEAR = 3, 0.1
 # Conjugate gradients end where what is left of the gradient can add no more than the decrement so far, or after so many
@@ -176,8 +177,9 @@ def certify(
         attempt, step = _by_newton(function, point, preconditioner, hessian, max_steps, final)
         if not attempt.proof.holds and attempt.preconditioner.is_singular():
             # It has more digits in the products with vectors than can be factorised.
-            proof, step = _by_conjugate_gradients(function, attempt.point, attempt.preconditioner, _GAP_STEPS, np.inf)
-            attempt = dataclasses.replace(attempt, proof=proof)
+            proof, _ = _by_conjugate_gradients(function, attempt.point, attempt.preconditioner, _GAP_STEPS, np.inf)
+            if proof.holds:
+                attempt = dataclasses.replace(attempt, proof=proof)
         floor = dataclasses.replace(floor, gap=max(0.0, attempt.point.value - function.floor))
     elif floor.within(tol):
         return Attempt(point, floor, preconditioner)
@@ -336,17 +338,21 @@ def _to_infinity(
 ) -> Attempt:
     """`attempt` where f falls for ever along `step`, if that is all that is left to gain.
 
-    That is so if there is nothing to gain at a point so far along it that its own gain is exhausted. Else what looked
-    like infinity is the reach of outliers, and that point is a better one to go on from.
+    That is so if there is nothing to gain at a point so far along it that its own gain is exhausted, or only along more
+    such steps. Else what looked like infinity is the reach of outliers, and that point is a better one to go on from.
     """
-    far = Point.of(function, attempt.point.theta + _INFINITY / function.largest_change(step) * step)
-    change = attempt.preconditioner if hessian is None else hessian.roughly_at(far.theta)
-    v = change.backward(far.gradient)
-    onwards = -change.forward(v)
-    proof = Certificate.of(float(np.linalg.norm(v)), function.largest_change(onwards), is_bound=False)
-    if proof.gap <= tol and (proof.holds or function.recedes(onwards)):
-        proof = Certificate(proof.gap + max(0.0, attempt.point.value - far.value), 0.0, is_bound=False)
-        return dataclasses.replace(attempt, proof=proof, recession=step)
+    far, onwards = attempt.point, step
+    for _ in range(_DIRECTIONS):
+        far = Point.of(function, far.theta + _INFINITY / function.largest_change(onwards) * onwards)
+        change = attempt.preconditioner if hessian is None else hessian.roughly_at(far.theta)
+        v = change.backward(far.gradient)
+        onwards = -change.forward(v)
+        proof = Certificate.of(float(np.linalg.norm(v)), function.largest_change(onwards), is_bound=False)
+        if proof.holds or not function.recedes(onwards):
+            break
+    gap = proof.gap + max(0.0, attempt.point.value - far.value)
+    if gap <= tol and (proof.holds or function.recedes(onwards)):
+        return dataclasses.replace(attempt, proof=Certificate(gap, 0.0, is_bound=False), recession=step)
     if far.value < attempt.point.value and len(attempt.values) < max_steps:
         return dataclasses.replace(attempt, point=far, values=[*attempt.values, far.value])
     return attempt

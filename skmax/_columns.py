@@ -27,6 +27,8 @@ _FAR = {np.float64: 1e6, np.float32: 30.0}
 # Columns whose part that is independent of the others is smaller than this share of the largest are taken for
 # dependent, and for nearly dependent. To find out needs a table of so many numbers at most.
 _DEPENDENT, _NEARLY_DEPENDENT, _LARGEST_TURN = 1e-12, 1e-4, 2**22
+# Columns that have fewer digits than these are as they are: coefficients of a thousand make up for no dependence.
+_LEAST_DIGITS = 1e-3
 
 # The factorisation that turns the columns takes 2 n_features n_samples^2 operations, as do n_samples / (2 n_logits)
 # evaluations of the objective. It saves most of a hundred and more, and more still for a full Hessian.
@@ -83,20 +85,25 @@ class Columns:
         scale[scale <= 1e-7 * np.abs(mean)] = 0  # what rounding leaves of a constant column
         return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
 
-    def independent(self, rows: Rows, digits: float) -> "Columns":
+    def independent(self, rows: Rows, *, centred: bool, precision: float, digits: float) -> "Columns":
         """For a fit without penalty, which needs columns that are independent, and has the shortest coefficients else.
 
-        The same columns, if they are; else turned to a basis of what the centred and scaled rows with weight span, up
-        to `digits`, the relative precision of a row. As a basis of that serves for rows of any length, each is scaled
-        to length 1, so that outliers do not hide the others. Columns that are nearly dependent are turned, too: each
-        of the new ones then has its own scale.
+        The same columns, if they are; else turned to a basis of what the rows with weight span, up to `digits`. If the
+        fit is `centred`, differences of rows count, which are the same for the mean: those of one row and the next. As
+        a basis of rows of any length serves, each is scaled to length 1, so that outliers do not hide the others, and
+        those are left out that are as short as the `precision` of X makes them. Columns that are nearly dependent are
+        turned, too: each of the new ones has a scale of its own.
         """
         n_features = len(self.scale)
         if min(rows.n_samples, n_features) * n_features > _LARGEST_TURN:
             return self
-        triangle = rows.sum(_triangle, self, digits, cost=2 * n_features**2).matrix
+        first = rows.at(slice(1))
+        first = (first.toarray() if rows.is_sparse else first).astype(np.float64) if centred else None
+        triangle = rows.sum(_triangle, self.scale, first, precision, cost=2 * n_features**2).matrix
+        if not triangle.size:
+            return dataclasses.replace(self, turn=np.zeros((n_features, n_features)), span=np.zeros((n_features, 0)))
         _, values, basis = linalg.svd(triangle, full_matrices=False)
-        kept = values > max(_DEPENDENT, digits) * values.max(initial=0)
+        kept = values > max(_DEPENDENT, digits) * values.max()
         rank = int(kept.sum())
         if rank == n_features and values.min() > _NEARLY_DEPENDENT * values.max():
             return self
@@ -130,16 +137,21 @@ class Triangle:
         return Triangle.of(np.vstack([self.matrix, other.matrix]))
 
 
-def _triangle(rows: Rows, within: slice, columns: Columns, digits: float) -> Triangle:
-    """Of the rows x~ with weight, scaled to length 1, but for those that are 0 within `digits`."""
+def _triangle(rows: Rows, within: slice, scale: Float64Array, first: Float64Array | None, precision: float) -> Triangle:
+    """Of the directions in `Columns.independent`."""
     total = Triangle(np.empty((0, rows.n_features)))
     for _, x, weight in rows.blocks(rows.n_features, within):
-        tilde = columns.tilde(x, False)
-        length = np.linalg.norm(tilde, axis=1)
-        kept = length > digits * np.sqrt(rows.n_features)
+        x = (x.toarray() if rows.is_sparse else x).astype(np.float64, copy=False)
         if weight is not None:
-            kept &= weight > 0
-        total += Triangle.of(tilde[kept] / length[kept, None])
+            x = x[weight > 0]
+        size = np.abs(x) / scale
+        if first is not None:
+            before = np.vstack([first, x[:-1]])[: len(x)]
+            x, size = x - before, np.maximum(size, np.abs(before) / scale)
+        direction = x / scale
+        length = np.linalg.norm(direction, axis=1)
+        kept = length > 10 * precision * np.linalg.norm(size, axis=1)
+        total += Triangle.of(direction[kept] / length[kept, None])
     return total
 
 
@@ -229,7 +241,8 @@ class Coordinates:
     def digits(self, columns: Columns, dtype: Any) -> float:
         """The relative precision of the rows of X less the mean, in units of the scale."""
         mean = columns.mean if self.origin is None else columns.mean + (self.origin if self.basis is None else 0)
-        return float(10 * np.finfo(dtype).eps * (1 + np.max(np.abs(mean) / columns.scale, initial=0)))
+        digits = 10 * np.finfo(dtype).eps * (1 + np.max(np.abs(mean) / columns.scale, initial=0))
+        return float(min(digits, _LEAST_DIGITS))
 
     def from_origin(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
         """W and b of the user's columns less the origin."""

@@ -290,7 +290,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 decay = 1 / target.weight_sum if isinstance(weight_decay, str) else float(weight_decay)
                 objective, exact = objective.penalised(decay), exact.penalised(decay)
                 if decay == 0 and columns.turn is None:
-                    columns, change = columns.independent(exact.rows, coordinates.digits(columns, X.dtype)), None
+                    columns, change = self._independent(columns, exact, coordinates, X.dtype), None
                 solution = minimize(
                     objective,
                     theta,
@@ -308,6 +308,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                     theta = exact.join(*columns.shortest(*exact.split(theta))).ravel()
                     solution = dataclasses.replace(solution, theta=theta)
                 yield exact, columns, coordinates, solution
+
+    def _independent(self, columns: Columns, exact: Objective, coordinates: Coordinates, dtype: Any) -> Columns:
+        """The columns of a fit without weight decay. An origin is subtracted without rounding."""
+        digits = coordinates.digits(columns, dtype)
+        precision = float(np.finfo(dtype).eps) if coordinates.are_the_users else float(np.finfo(np.float64).eps)
+        return columns.independent(exact.rows, centred=self.fit_intercept, precision=precision, digits=digits)
 
     def _path(
         self, X: Design, target: Target, weight_decays: Sequence[WeightDecay], **options: Any

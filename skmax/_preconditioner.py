@@ -254,9 +254,13 @@ class FullPreconditioner(Preconditioner):
         by_rows: bool = False,
     ) -> None:
         super().__init__(objective, columns, caution)
+        self._root: Float64Array | None = None
         if by_rows:
-            self._factorise_rows(objective, theta)
+            cost = objective.n_logits * theta.size**2
+            self._root = objective.sum(_square_roots, theta, columns, cost=cost).matrix
+            self._root /= np.sqrt(objective.rows.weight_sum)
             self.exact_at: Float64Array | None = theta
+            self._factorise(objective)
             return
         n_rows = _rows_for(theta.size, objective.rows.n_samples)
         # Where it is the Hessian itself, not that of a sample or of float32 products.
@@ -274,6 +278,9 @@ class FullPreconditioner(Preconditioner):
 
     def _factorise(self, objective: Objective) -> None:
         penalty = np.tile(self._penalty(objective), self._n_logits)
+        if self._root is not None:
+            self._factorise_rows(self._root, penalty)
+            return
         curvature = self._curvature
         if self._n_logits > 1:
             # No step goes along the redundant direction, the same for all classes. Any curvature there will do.
@@ -284,18 +291,14 @@ class FullPreconditioner(Preconditioner):
             curvature = table.reshape(curvature.shape)
         self._inverse_root, self._factor, self._jitter = _factor(curvature, penalty)
 
-    def _factorise_rows(self, objective: Objective, theta: Float64Array) -> None:
+    def _factorise_rows(self, root: Float64Array, penalty: Float64Array) -> None:
         """As `_factorise`, from a QR factorisation of the rows whose squares H is the sum of.
 
         A sum of squares keeps half of the digits: beside those of an outlier, 1e8 times as long, the others are lost.
         As diag(p) - p p^T = sum_k p_k (e_k - p) (e_k - p)^T, each row and class k make one, p_k^(1/2) (e_k - p) (x) x~.
         """
-        penalty = self._penalty(objective)
-        cost = self._n_logits * (self._n_logits * objective.n_columns) ** 2
-        total = objective.sum(_square_roots, theta, self._columns, cost=cost).matrix
-        total /= np.sqrt(objective.rows.weight_sum)
-        square = np.square(total).sum(axis=0) + np.tile(penalty, self._n_logits)
-        rows = [total, np.diag(np.sqrt(np.tile(penalty, self._n_logits)))]
+        square = np.square(root).sum(axis=0) + penalty
+        rows = [root, np.diag(np.sqrt(penalty))]
         if self._n_logits > 1:  # as in `_factorise`
             mean = square.reshape(self._n_logits, -1).mean(axis=0)
             rows.append(np.tile(np.diag(np.sqrt(mean / self._n_logits)), self._n_logits))
