@@ -1,5 +1,6 @@
 """Threads: the same answer for any number of them, and within the limits in force."""
 
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -85,6 +86,46 @@ def test_limits_are_restored_after_an_error():
     with pytest.raises(RuntimeError), workers():
         raise RuntimeError
     assert blas_threads() == before
+
+
+class InterruptAt:
+    """Raises KeyboardInterrupt at the call, line or instruction of `_threads` with this number."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __call__(self, frame, event, _):
+        if frame.f_code.co_filename != _threads.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        if event in ("call", "line", "opcode"):
+            self.number -= 1
+            if self.number < 0:
+                raise KeyboardInterrupt
+        return self
+
+
+def test_limits_are_restored_after_an_interrupt_wherever_it_comes():
+    before, traced = blas_threads(), sys.gettrace()
+    with ThreadPoolExecutor(1) as other:
+        for number in range(10_000):
+            interrupted = None
+            sys.settrace(InterruptAt(number))
+            try:
+                with workers(1):
+                    pass
+            except KeyboardInterrupt as interrupt:
+                interrupted = interrupt  # so that its frames live on, and no finaliser helps
+            finally:
+                sys.settrace(traced)
+            assert blas_threads() == before
+            assert not _threads._one_thread._users
+            free = other.submit(_threads._one_thread._lock.acquire, timeout=10)
+            assert free.result()
+            other.submit(_threads._one_thread._lock.release).result()
+            if interrupted is None:
+                break
+    assert 200 < number < 9_999
 
 
 def test_fits_in_threads_agree_and_restore_the_limits():
