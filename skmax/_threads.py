@@ -7,6 +7,7 @@ because they spin while they wait.
 """
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,9 +35,14 @@ class _OneThread:
     """
 
     def __init__(self) -> None:
+        self._before: list[tuple[Any, int | None]] | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """For a process that was forked: the threads that fitted, or held the lock, are not in it."""
         self._lock = threading.RLock()
         self._users: set[object] = set()
-        self._before: list[tuple[Any, int | None]] | None = None
+        self._restore()
 
     def enter(self, user: object) -> int:
         """Hold it until `user` leaves; return the number of threads that was allowed."""
@@ -76,6 +82,8 @@ class _OneThread:
 
 
 _one_thread = _OneThread()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_thread.renew)
 
 
 class Workers:
@@ -84,9 +92,11 @@ class Workers:
     def __init__(self, n_threads: int = 1) -> None:
         self.n_threads = n_threads
         self._pool = ThreadPoolExecutor(n_threads - 1) if n_threads > 1 else None
+        self._process = os.getpid()
 
     def map(self, function: Callable[[Any], T], ranges: list[Any]) -> list[T]:
-        if self._pool is None or len(ranges) == 1:
+        # A process that was forked has none of the threads.
+        if self._pool is None or len(ranges) == 1 or os.getpid() != self._process:
             return [function(part) for part in ranges]
         others = [self._pool.submit(function, part) for part in ranges[1:]]
         return [function(ranges[0]), *(other.result() for other in others)]
