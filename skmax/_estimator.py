@@ -505,11 +505,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         prediction = self.predict(X)
         distribution = as_distributions(y, n_classes=len(self.classes_))
+        check_consistent_length(prediction, y)
+        weight = check_sample_weight(sample_weight, len(prediction))
         if distribution is None:
-            return float(accuracy_score(y, prediction, sample_weight=sample_weight))
-        check_consistent_length(prediction, distribution)
+            return float(accuracy_score(y, prediction, sample_weight=weight))
         hit = np.take_along_axis(distribution, np.searchsorted(self.classes_, prediction)[:, None], axis=1)
-        return float(np.average(hit[:, 0], weights=check_sample_weight(sample_weight, len(hit))))
+        return float(np.average(hit[:, 0], weights=weight))
 
     def to_logistic_regression(self) -> LogisticRegression:
         """A fitted scikit-learn model with the same coefficients, for tools that know only that one.

@@ -338,6 +338,7 @@ def test_score_of_distributions_is_the_expected_accuracy():
     assert model.score(X, Y, weight) == pytest.approx(np.average(np.where(prediction == y, 0.8, 0.1), weights=weight))
     assert model.score(X, np.eye(3)[y]) == pytest.approx(model.score(X, y))
     assert model.score(X, y, weight) == pytest.approx(np.average(prediction == y, weights=weight))
+    assert model.score(X, y, 2.0) == model.score(X, y)  # a number stands for as many, as in `fit`
 
 
 # Known classes
