@@ -216,7 +216,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             scores, gaps = (np.array(part) for part in zip(*results, strict=True))
         fitted._choose(scores)
         # One fit among dozens: it may as well be the best that float precision allows.
-        [refitted] = model._path(X, target, [fitted.weight_decay_], polish=True)
+        [refitted] = model._models(X, target, [fitted.weight_decay_], polish=True)
         # What is of the fit, and not of its parameters.
         fitted.__dict__.update({k: v for k, v in refitted.__dict__.items() if k not in model.get_params()})
         self._take(fitted)
@@ -263,7 +263,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         target = self._encode(y, weight)
         with workers() as pool:
             columns = Columns.of(Rows(X, target.sample_weight, pool), centred=True)
-        return self._model(target)._path(X, target, self.weight_decays_.tolist()), columns.scale
+        return self._model(target)._models(X, target, self.weight_decays_.tolist()), columns.scale
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The score by `scoring`, as of the other searches of scikit-learn: the default is minus the log loss.
@@ -324,13 +324,15 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         As f is convex, loss(W) >= loss(0) + <G, W> with G the gradient at zero coefficients, so that no W gains more
         than max_W -<G, W> - weight_decay / 2 ||W||^2 = ||G||^2 / (2 weight_decay).
         """
+        strong = 0.0
         with workers() as pool:
-            objective, _, coordinates = self._problem(X, target, pool)
-            start = SoftmaxRegression(fit_intercept=self.fit_intercept)._start(objective, target, coordinates)
-            gradient = objective.split(objective(start.ravel())[1])[0]
+            if len(target.frequency) > 1:  # else there is no entropy, and nothing to gain
+                objective, _, coordinates = self._problem(X, target, pool)
+                start = SoftmaxRegression(fit_intercept=self.fit_intercept)._start(objective, target, coordinates)
+                gradient = objective.split(objective(start.ravel())[1])[0]
+                entropy = -np.sum(target.frequency * np.log(target.frequency))
+                strong = np.sum(gradient**2) / (2 * _STRONG_END * entropy)
             columns = Columns.of(Rows(X, target.sample_weight, pool), centred=self.fit_intercept)
-        entropy = -np.sum(target.frequency * np.log(target.frequency))
-        strong = np.sum(gradient**2) / (2 * _STRONG_END * entropy)
         weak = _WEAK_END * np.median(columns.scale**2) / target.weight_sum
         # Columns that tell nothing of the classes, or a single one: the ends need not be in order.
         strong = max(strong, 100 * weak)
@@ -342,6 +344,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """Scores of shape (n_samples, n_weight_decays) and gaps, from one path over all rows."""
         if self.scoring != "neg_log_loss":
             raise ValueError(f"scoring must be 'neg_log_loss' where cv='approximate'; got {self.scoring!r}.")
+        if len(target.frequency) == 1:
+            return np.zeros((X.shape[0], len(weight_decays))), np.zeros(len(weight_decays))
         with workers() as pool:
             objective = model._problem(X, target, pool)[0]
         if not whole_hessian_fits(objective):
@@ -425,7 +429,7 @@ def _score_fold(
     """Scores and gaps of the models of one path."""
     train, test = fold
     target = model._encode(y[train], None if weight is None else weight[train])
-    path = model._path(X[train], target, weight_decays.tolist())
+    path = model._models(X[train], target, weight_decays.tolist())
     of_test = {name: np.asarray(value)[test] if np.ndim(value) else value for name, value in for_score.items()}
     scores = [scorer(fitted, X[test], y[test], **of_test) for fitted in path]
     return scores, [fitted.gap_ for fitted in path]

@@ -76,7 +76,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
         The rows of W: a single one, for the second class, if there are two classes.
     intercept_ : ndarray of shape (1,) or (n_classes,)
-        The b of each logit. A class without weight in `y` has intercept -inf, and so probability 0.
+        The b of each logit. A class without weight in `y` has intercept -inf, and so probability 0. Where one class has
+        all of the weight, its probability is 1: with two classes, the single intercept is -inf or inf.
     objective_ : float
         f at the end.
     gap_ : float
@@ -215,7 +216,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if self.warm_start and hasattr(self, "coef_"):
             self._check_same_problem(fitted, target.classes)
         monitor = Monitor.of(self, *as_given, self.max_iter)
-        [fitted] = fitted._path(X, target, [self.weight_decay], monitor=monitor)
+        [fitted] = fitted._models(X, target, [self.weight_decay], monitor=monitor)
         self._take(fitted)
         if monitor is not None:
             monitor.end(fitted._fitted_attributes())
@@ -310,6 +311,33 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             path.append(fitted)
         return path
 
+    def _models(
+        self, X: Design, target: Target, weight_decays: Sequence[WeightDecay], **options: Any
+    ) -> "list[SoftmaxRegression]":
+        """What `_path` returns, also where one class has all of the weight: its minimum, at infinity, is known."""
+        if len(target.frequency) > 1:
+            return self._path(X, target, weight_decays, **options)
+        path = []
+        for weight_decay in weight_decays:
+            fitted = copy.copy(self)
+            fitted.weight_decay = weight_decay
+            fitted._store_certainty(X.dtype, target)
+            path.append(fitted)
+        return path
+
+    def _store_certainty(self, dtype: Any, target: Target) -> None:
+        """The class that is present has probability 1 everywhere."""
+        self.classes_ = target.classes
+        if len(target.classes) == 2:
+            intercept = np.where(target.present[1:], np.inf, -np.inf)
+        else:
+            intercept = np.where(target.present, 0.0, -np.inf)
+        self.coef_ = np.zeros((len(intercept), self.n_features_in_), dtype=dtype)
+        self.intercept_ = intercept.astype(dtype, copy=False)
+        self.objective_ = self.gap_ = 0.0
+        self.converged_, self.n_iter_, self.loss_curve_ = True, 0, np.zeros(1)
+        self._stopped = self._separates = False
+
     def _fitted_attributes(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name.endswith("_") and name[0] != "_"}
 
@@ -400,7 +428,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         raw_prediction : ndarray of shape (n_samples,) or (n_samples, n_classes)
             One-dimensional for two classes: the logit of the second, the first one's being 0.
         """
-        return self._by_blocks(X, lambda model, logits: logits[1] if len(model.coef_) == 1 else logits.T)
+        return self._by_blocks(X, lambda model, logits: logits[1] - logits[0] if len(model.coef_) == 1 else logits.T)
 
     def predict(self, X: MatrixLike) -> NDArray:
         """Most probable class of each sample.
@@ -549,7 +577,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         def of_rows(x: Design) -> NDArray:
             logits = raw_prediction(x, self.coef_, self.intercept_)
-            return function(self, np.concatenate([np.zeros_like(logits), logits]) if len(logits) == 1 else logits)
+            if len(logits) == 1:
+                # Of a pair the larger one must be finite: no softmax can subtract an infinite one.
+                zero = np.zeros_like(logits)
+                logits = np.concatenate([-logits, zero] if self.intercept_[0] == np.inf else [zero, logits])
+            return function(self, logits)
 
         first = of_rows(take_rows(X, slice(0, 1)))
         output = np.empty((X.shape[0], *first.shape[1:]), dtype=first.dtype)

@@ -110,11 +110,12 @@ class Encoding:
             factor = _class_factors(class_weight, labels, total)
             total = total * factor
         present = total > 0
-        if present.sum() < 2:
+        if len(labels) < 2:
             raise ValueError(
-                "y must hold at least 2 classes with positive weight; got "
-                + (f"one class, {labels[present].tolist()[0]!r}." if present.any() else "none of its classes.")
+                f"y must hold at least 2 classes, or classes= name them; got one class, {labels.tolist()[0]!r}."
             )
+        if not present.any():
+            raise ValueError("y must hold a class with positive weight; got none: see sample_weight and class_weight.")
         weight_sum = float(total.sum())
         return cls(labels, present, total[present] / weight_sum, weight_sum, factor)
 
@@ -181,7 +182,7 @@ def encode_target(
     Raises
     ------
     TypeError, ValueError
-        If `y` is neither, names a label outside `classes`, or has fewer than two classes with positive weight.
+        If `y` is neither, names a label outside `classes`, or has a single label and no `classes`, or no weight.
     """
     part = Part.of(y)
     labels = all_labels([(part.labels, part.n_columns)], classes)

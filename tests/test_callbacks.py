@@ -73,6 +73,13 @@ def test_a_callback_stops_the_fit_without_a_warning():
     assert model.set_callbacks().fit(X, y).converged_
 
 
+def test_a_fit_without_iterations_is_seen_too():
+    X, y = WINE
+    recorder = Recorder()
+    SoftmaxRegression().set_callbacks(recorder).fit(X, y, y == 1)
+    assert recorder.events == ["setup", "begin fit", "end fit", "teardown"]
+
+
 def test_teardown_follows_an_error_and_an_earlier_fit_stays():
     class Failing(Recorder):
         def on_fit_task_end(self, estimator, context):

@@ -210,6 +210,25 @@ def test_folds_that_lack_a_class_know_it():
         assert score == pytest.approx(-log_loss(y[test], plain.predict_proba(X[test]), labels=plain.classes_), abs=1e-6)
 
 
+@pytest.mark.parametrize("cv", [3, "approximate"])
+@pytest.mark.parametrize("weight_decays", [3, [0.1, 0.01]], ids=["grid", "list"])
+def test_a_class_that_has_all_of_the_weight_is_certain(cv, weight_decays):
+    X, y = IRIS
+    model = SoftmaxRegressionCV(weight_decays, cv=cv).fit(X, y, y == 1)
+    np.testing.assert_array_equal(model.predict_proba(X), np.tile([0.0, 1, 0], (150, 1)))
+    assert (model.scores_ == 0).all()
+    assert model.weight_decay_ == model.weight_decays_[0]  # the strongest of equals
+    assert model.converged_
+
+
+def test_a_fold_may_leave_one_class_to_fit():
+    X, y = IRIS[0][:100], IRIS[1][:100]
+    halves = np.arange(50), np.arange(50, 100)
+    model = SoftmaxRegressionCV(DECAYS, cv=[halves, halves[::-1], (np.r_[0:90], np.r_[90:100])]).fit(X, y)
+    np.testing.assert_allclose(model.scores_[:2], np.log(np.finfo(float).eps))  # the least that a probability counts as
+    assert (model.scores_[2] > -1).all()
+
+
 @pytest.mark.parametrize("layout", [sparse.csr_array, sparse.csc_matrix, np.asfortranarray, np.float32])
 def test_other_forms_of_X_choose_the_same(layout):
     X, y = load_digits(return_X_y=True)

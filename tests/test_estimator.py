@@ -360,6 +360,43 @@ def test_a_class_without_rows_keeps_its_column_with_probability_zero():
     assert set(model.predict_top_k(X, 5)[:, 3:].ravel()) == {-1, 3}
 
 
+@pytest.mark.parametrize("form", [np.asarray, np.float32, sparse.csr_array])
+@pytest.mark.parametrize("parameters", [{}, {"weight_decay": 0, "fit_intercept": False}], ids=["plain", "free"])
+@pytest.mark.parametrize(("n_classes", "one"), [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)], ids=lambda number: str(number))
+def test_a_class_that_has_all_of_the_weight_is_certain(form, parameters, n_classes, one):
+    X, y = form(IRIS[0][: 50 * n_classes]), IRIS[1][: 50 * n_classes]
+    model = SoftmaxRegression(**parameters).fit(X, y, sample_weight=y == one)
+    certain = np.eye(n_classes)[np.full(len(y), one)]
+    np.testing.assert_array_equal(model.predict_proba(X), certain)
+    np.testing.assert_array_equal(model.predict_log_proba(X), np.where(certain == 1, 0, -np.inf))
+    np.testing.assert_array_equal(model.predict(X), one)
+    np.testing.assert_array_equal(model.predict_top_k(X, n_classes)[:, 0], one)
+    infinite = np.where(certain == 1, 0 if n_classes > 2 else np.inf, -np.inf)
+    np.testing.assert_array_equal(model.decision_function(X), infinite if n_classes > 2 else infinite[:, 1])
+    np.testing.assert_array_equal(model.coef_, np.zeros((1 if n_classes == 2 else n_classes, 4)))
+    np.testing.assert_array_equal(model.intercept_, infinite[0] if n_classes > 2 else infinite[0, 1:])
+    assert model.coef_.dtype == model.intercept_.dtype == X.dtype
+    assert (model.objective_, model.gap_, model.converged_, model.n_iter_) == (0, 0, True, 0)
+    np.testing.assert_array_equal(model.loss_curve_, [0])
+    exported = model.to_logistic_regression()
+    np.testing.assert_array_equal(exported.predict_proba(X), certain)
+    np.testing.assert_array_equal(exported.predict(X), one)
+    # A later fit from there, and one that comes back to it.
+    model.set_params(warm_start=True, weight_decay=0.1)
+    same_fit(model.fit(X, y), SoftmaxRegression(**parameters | {"weight_decay": 0.1}).fit(X, y), X, atol=0.02)
+    np.testing.assert_array_equal(model.fit(X, y, y == one).predict_proba(X), certain)
+
+
+def test_labels_that_are_all_the_same_need_the_names_of_others():
+    X = IRIS[0]
+    known = SoftmaxRegression(classes=["a", "b", "c"]).fit(X, ["b"] * 150)
+    np.testing.assert_array_equal(known.predict_proba(X), np.tile([0.0, 1, 0], (150, 1)))
+    columns = SoftmaxRegression().fit(X, np.tile([0.0, 1, 0], (150, 1)))
+    np.testing.assert_array_equal(columns.predict_proba(X), known.predict_proba(X))
+    with pytest.raises(ValueError, match=r"y must hold at least 2 classes, or classes= name them; got one class, 'b'"):
+        SoftmaxRegression().fit(X, ["b"] * 150)
+
+
 def test_two_present_of_three_known_classes_are_still_a_softmax_of_three():
     """The penalty is on two rows of half the length: half of that of the single logit of two known classes."""
     X, y = binary()
@@ -644,7 +681,6 @@ BAD_FITS = {
     "y counts": ({}, None, 5 * GOOD, None, ValueError, "sums to 5.*divide.*sample_weight"),
     "y negative": ({}, None, 2 * GOOD - np.eye(3)[(IRIS[1] + 1) % 3], None, ValueError, "non-negative.*got -1"),
     "y soft NaN": ({}, None, np.where(GOOD == 1, np.nan, 0), None, ValueError, "Input y contains NaN"),
-    "y one soft class": ({}, None, np.tile([1.0, 0, 0], (150, 1)), None, ValueError, "at least 2 classes.*class, 0"),
     "y columns, classes": (dict(classes=[0, 1]), None, GOOD, None, ValueError, "name each column.*3 columns; got 2"),
     "y columns, unsorted": (dict(classes=[2, 1, 0]), None, GOOD, None, ValueError, "classes must be sorted"),
     "weight negative": ({}, None, None, weights(7, -0.5), ValueError, "sample_weight.*got -0.5 at position 7"),
@@ -656,7 +692,7 @@ BAD_FITS = {
     "weight 2d": ({}, None, None, np.ones((150, 1)), ValueError, r"sample_weight must be 1D.*got shape \(150, 1\)"),
     "weight text": ({}, None, None, np.full(150, "a"), ValueError, "could not convert string to float"),
     "weight number": ({}, None, None, -1.0, ValueError, "sample_weight must be non-negative; got -1"),
-    "weight leaves one class": ({}, None, None, (IRIS[1] == 1) * 1.0, ValueError, "2 classes.*one class, 1"),
+    "weight leaves none": (dict(class_weight=dict.fromkeys(range(3), 0)), None, None, None, ValueError, "y must.*none"),
 }
 
 

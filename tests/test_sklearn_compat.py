@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
-from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import RFE, SelectFromModel
@@ -129,6 +129,19 @@ def test_stacking_and_voting():
     stack = StackingClassifier(members, final_estimator=SoftmaxRegression()).fit(X, y)
     assert stack.score(X, y) > 0.95
     assert VotingClassifier(members, voting="soft").fit(X, y).score(X, y) > 0.95
+
+
+def test_bagging_of_few_samples_of_which_a_draw_may_hold_one_class():
+    X, y = WINE
+    X = StandardScaler().fit_transform(X)
+    few = np.r_[0:2, 60:62]
+    ours, theirs = (
+        BaggingClassifier(member, n_estimators=30, random_state=0).fit(X[few], y[few])
+        for member in (SoftmaxRegression(), LogisticRegression())
+    )
+    assert any(np.isinf(member.intercept_).all() for member in ours.estimators_)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=0.01)
 
 
 def test_feature_selection_by_coefficients():

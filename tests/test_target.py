@@ -35,6 +35,23 @@ def test_a_class_of_zero_weight_stays_in_classes():
     assert target.values[[0, 2, 3]].tolist() == [0, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("y", "options"),
+    [
+        ([0, 1, 2, 2], {"sample_weight": [0, 2, 0, 0]}),
+        ([1, 1], {"classes": [0, 1, 2]}),
+        ([[0, 1, 0], [0, 1, 0]], {}),
+        ([[0.5, 0.5, 0], [1, 0, 0]], {"class_weight": {0: 0, 1: 4}}),
+    ],
+)
+def test_one_class_may_have_all_of_the_weight(y, options):
+    target = encode(y, **options)
+    assert target.classes.tolist() == [0, 1, 2]
+    assert target.present.tolist() == [False, True, False]
+    assert target.frequency.tolist() == [1]
+    assert target.weight_sum == 2
+
+
 @pytest.mark.parametrize("dtype", [int, bool, float])
 def test_one_hot_rows_become_indices(dtype):
     target = encode(np.eye(3, dtype=dtype)[[2, 0, 2]], classes=["a", "b", "c"])
@@ -87,9 +104,8 @@ def test_sample_weights_become_float64(weight):
 @pytest.mark.parametrize(
     ("y", "options", "error", "message"),
     [
-        ([1, 1, 1], {}, ValueError, "y must hold at least 2 classes with positive weight; got one class, 1"),
-        ([0, 1], {"sample_weight": [1, 0]}, ValueError, "at least 2 classes with positive weight; got one class, 0"),
-        ([0, 1], {"class_weight": {0: 0, 1: 0}}, ValueError, "2 classes with positive weight; got none"),
+        ([1, 1, 1], {}, ValueError, "y must hold at least 2 classes, or classes= name them; got one class, 1"),
+        ([0, 1], {"class_weight": {0: 0, 1: 0}}, ValueError, "y must hold a class with positive weight; got none"),
         ([0, 1, 5, 7], {"classes": [0, 1]}, ValueError, "only labels in classes; got 2 other: 5, 7"),
         (list(range(30)) * 3, {"classes": [0, 1]}, ValueError, r"got 28 other: 2, 3, .*11, \.\.\."),
         ([0, 1], {"classes": [0, 1, 1]}, ValueError, r"classes must be at least 2 different.*got \[0, 1, 1\]"),
