@@ -63,7 +63,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     tol : float, default=1e-6
         The fit stops where the objective, in nats per unit of weight, is estimated to lie within `tol` of its minimum.
     max_iter : int, default=1000
-        Most L-BFGS iterations.
+        Most L-BFGS iterations. With 0 the model is that of the start: the class frequencies, or the last fit if warm.
     warm_start : bool, default=False
         Begin at the coefficients of the last fit. The classes and features must be the same as then.
     verbose : int, default=0
@@ -151,7 +151,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "classes": ["array-like", None],
         "tol": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
     }

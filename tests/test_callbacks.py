@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -77,7 +78,9 @@ def test_a_fit_without_iterations_is_seen_too():
     X, y = WINE
     recorder = Recorder()
     SoftmaxRegression().set_callbacks(recorder).fit(X, y, y == 1)
-    assert recorder.events == ["setup", "begin fit", "end fit", "teardown"]
+    with pytest.warns(ConvergenceWarning):
+        SoftmaxRegression(max_iter=0).set_callbacks(recorder).fit(X, y)
+    assert recorder.events == 2 * ["setup", "begin fit", "end fit", "teardown"]
 
 
 def test_teardown_follows_an_error_and_an_earlier_fit_stays():

@@ -124,6 +124,20 @@ def test_too_few_iterations_warn_of_how_far_the_minimum_is():
     assert model.gap_ > model.tol
 
 
+def test_no_iterations_leave_the_start():
+    X, y = WINE
+    with pytest.warns(ConvergenceWarning, match=r"above its minimum.*after 0 iterations. Raise max_iter"):
+        model = SoftmaxRegression(max_iter=0).fit(X, y)
+    frequency = np.bincount(y) / len(y)
+    np.testing.assert_allclose(model.predict_proba(X), np.tile(frequency, (len(y), 1)), rtol=1e-12)
+    np.testing.assert_array_equal(model.coef_, 0)
+    assert (model.n_iter_, model.converged_, len(model.loss_curve_)) == (0, False, 1)
+    warm = SoftmaxRegression(warm_start=True, tol=1e-4).fit(X, y)
+    before = warm.predict_proba(X)
+    np.testing.assert_allclose(warm.set_params(max_iter=0).fit(X, y).predict_proba(X), before, atol=1e-9)
+    assert (warm.n_iter_, warm.converged_) == (0, True)
+
+
 def test_an_unreachable_tol_warns_of_float_precision():
     with pytest.warns(ConvergenceWarning, match="No step from here makes it smaller, at the limit of float precision"):
         SoftmaxRegression(tol=1e-300).fit(*WINE)
@@ -651,7 +665,7 @@ BAD_FITS = {
     "classes other type": (dict(classes=["a", "b"]), None, None, None, ValueError, "labels in classes; got 3 other"),
     "tol zero": (dict(tol=0), None, None, None, ValueError, "'tol'.*Got 0"),
     "tol negative": (dict(tol=-1e-3), None, None, None, ValueError, "'tol'.*Got -0.001"),
-    "max_iter zero": (dict(max_iter=0), None, None, None, ValueError, "'max_iter'.*Got 0"),
+    "max_iter negative": (dict(max_iter=-1), None, None, None, ValueError, "'max_iter'.*Got -1"),
     "max_iter float": (dict(max_iter=10.5), None, None, None, ValueError, "'max_iter'.*Got 10.5"),
     "warm_start text": (dict(warm_start="yes"), None, None, None, ValueError, "'warm_start'.*Got 'yes'"),
     "verbose negative": (dict(verbose=-1), None, None, None, ValueError, "'verbose'.*Got -1"),
