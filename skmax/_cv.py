@@ -25,7 +25,7 @@ from skmax._leave_one_out import leave_one_out_losses
 from skmax._preconditioner import whole_hessian_fits
 from skmax._rows import Design, Float64Array, Rows
 from skmax._scorer import LEAST_LOG_PROBABILITY, neg_cross_entropy_scorer
-from skmax._target import Target, check_sample_weight
+from skmax._target import Target, check_sample_weight, naming
 from skmax._threads import workers
 
 # At the strong end of the grid no fit can be this share of the entropy of the classes below it; at the weak end the
@@ -387,7 +387,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
 def _check_weight_decays(weight_decays: ArrayLike) -> Float64Array:
     """Sorted from the strongest."""
-    decays = np.asarray(weight_decays, dtype=np.float64)
+    with naming("weight_decays", f"an integer, or finite numbers of at least 0; got {weight_decays!r}"):
+        decays = np.asarray(weight_decays, dtype=np.float64)
     if decays.ndim != 1 or not len(decays) or not np.all((decays >= 0) & np.isfinite(decays)):
         raise ValueError(f"weight_decays must be an integer, or finite numbers of at least 0; got {weight_decays!r}.")
     return -np.sort(-decays)

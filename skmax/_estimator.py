@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
+from sklearn.utils import check_array
 
 # Private to scikit-learn, which offers no public way to state constraints; used by many estimators outside it.
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -26,7 +27,14 @@ from skmax._preconditioner import preconditioner
 from skmax._rows import LOGIT_COST, Design, Float64Array, Rows, raw_prediction, take_rows
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._solver import Solution, minimize
-from skmax._target import Target, as_distributions, check_sample_weight, encode_target
+from skmax._target import (
+    LABELS_OR_DISTRIBUTIONS,
+    Target,
+    as_distributions,
+    check_sample_weight,
+    encode_target,
+    naming,
+)
 from skmax._threads import Workers, workers
 
 # An array-like, a sparse matrix or array, or a data frame, of shape (n_samples, n_features).
@@ -228,8 +236,17 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _validate(
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Design, NDArray, Float64Array | None]:
-        X, labels = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=True)
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        X = self._validate_X(X)
+        with naming("y", LABELS_OR_DISTRIBUTIONS):
+            labels = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y", estimator=self)
+        check_consistent_length(X, labels)
         return X, labels, check_sample_weight(sample_weight, X.shape[0])
+
+    def _validate_X(self, X: MatrixLike, **how: Any) -> Design:
+        with naming("X", "finite real numbers, of shape (n_samples, n_features)"):
+            return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], **how)
 
     def _encode(self, y: NDArray, sample_weight: Float64Array | None) -> Target:
         return encode_target(y, classes=self.classes, class_weight=self.class_weight, sample_weight=sample_weight)
@@ -573,7 +590,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         What it needs of the model it gets as an argument: a lazy prediction is that of the model as it is now.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        X = self._validate_X(X, reset=False)
 
         def of_rows(x: Design) -> NDArray:
             logits = raw_prediction(x, self.coef_, self.intercept_)

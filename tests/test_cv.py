@@ -361,6 +361,8 @@ def test_approximate_leave_one_out_refuses_what_it_cannot_do():
         ({"weight_decays": []}, "weight_decays must be an integer"),
         ({"weight_decays": [[0.1]]}, "weight_decays must be an integer"),
         ({"weight_decays": [np.nan]}, "weight_decays must be an integer"),
+        ({"weight_decays": ["a"]}, r"weight_decays must be an integer.*got \['a'\]"),
+        ({"weight_decays": [[1], [2, 3]]}, "weight_decays must be an integer"),
         ({"weight_decays": 0}, "'weight_decays' parameter"),
         ({"cv": "exact"}, "'cv' parameter"),
         ({"refit": "worst"}, "'refit' parameter"),
