@@ -245,7 +245,11 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return X, labels, check_sample_weight(sample_weight, X.shape[0])
 
     def _validate_X(self, X: MatrixLike, **how: Any) -> Design:
-        with naming("X", "finite real numbers, of shape (n_samples, n_features)"):
+        # scikit-learn sums X to see whether it is finite; of large values the sum is not.
+        with (
+            naming("X", "finite real numbers, of shape (n_samples, n_features)"),
+            np.errstate(over="ignore", invalid="ignore"),
+        ):
             return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], **how)
 
     def _encode(self, y: NDArray, sample_weight: Float64Array | None) -> Target:

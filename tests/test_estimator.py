@@ -298,6 +298,18 @@ def test_numeric_labels(map_labels):
     assert model.predict(X).dtype == labels.dtype
 
 
+def test_large_values_are_looked_at_without_a_warning():
+    X = np.tile([[1.0], [-1.0]], (75, 4)) * 1e308
+    model = SoftmaxRegression().fit(*IRIS)
+    model.coef_ *= 0
+    assert model.predict(X).shape == (150,)
+    with pytest.raises(ValueError, match="X must have values whose squares are finite"):
+        SoftmaxRegression().fit(X, IRIS[1])
+    longer = np.full((150, 2), np.finfo(np.longdouble).max)
+    with pytest.raises(ValueError, match=r"Input X contains infinity|squares are finite"):  # where they are no longer
+        SoftmaxRegression().fit(longer, IRIS[1])
+
+
 def test_a_column_vector_of_labels_warns_as_scikit_learn_does():
     X, y = IRIS
     with pytest.warns(DataConversionWarning, match="column-vector"):
