@@ -2,8 +2,8 @@
 
 import copy
 import warnings
-from collections.abc import Mapping
-from numbers import Integral
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +25,7 @@ from skmax._leave_one_out import leave_one_out_losses
 from skmax._preconditioner import whole_hessian_fits
 from skmax._rows import Design, Float64Array, Rows
 from skmax._scorer import LEAST_LOG_PROBABILITY, neg_cross_entropy_scorer
-from skmax._target import Target
+from skmax._target import Target, check_sample_weight, naming
 from skmax._threads import workers
 
 # At the strong end of the grid no fit can be this share of the entropy of the classes below it; at the weak end the
@@ -58,7 +58,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         ``cv="approximate"`` only the default will do.
     refit : {"best", "one_standard_error"}, default="best"
         Which decay to take: the one with the best mean score, or the strongest whose mean score is within one standard
-        error of that.
+        error of that. A mean of nan ranks last, with a warning; if all are, `fit` raises a ValueError.
     n_jobs : int, default=None
         Folds to fit at the same time, in processes of joblib's, which share the cores.
     fit_intercept, class_weight, classes, tol, max_iter, verbose
@@ -177,6 +177,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         -----
         ConvergenceWarning
             If a fit did not converge, on a fold or on all rows.
+        UserWarning
+            If the mean score of some weight decay is not finite.
         """
         self._validate_params()
         for_split, for_score = self._route(sample_weight, params)
@@ -192,8 +194,13 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             monitor = Monitor.of(self, *as_given, 2)
             scores, gaps = self._score_without_each_row(model, X, target, fitted.weight_decays_)
         else:
-            splitter = check_cv(self.cv, y, classifier=y.ndim == 1 or y.shape[1] == 1)
-            folds = list(splitter.split(X, y, **for_split))
+            folds = self.cv
+            if folds is None or isinstance(folds, Integral) or hasattr(folds, "split"):
+                splitter = check_cv(folds, y, classifier=y.ndim == 1 or y.shape[1] == 1)
+                folds = splitter.split(X, y, **for_split)
+            folds = _check_folds(folds, len(y), self.cv)
+            if "sample_weight" in for_score:
+                for_score = {**for_score, "sample_weight": weight}
             monitor = Monitor.of(self, *as_given, len(folds) + 1)
             jobs = (
                 delayed(_score_fold)(model, X, y, weight, fold, fitted.weight_decays_, self._scorer(), for_score)
@@ -208,13 +215,20 @@ class SoftmaxRegressionCV(SoftmaxRegression):
                     monitor.step("fold")
             scores, gaps = (np.array(part) for part in zip(*results, strict=True))
         fitted._choose(scores)
-        [refitted] = model._path(X, target, [fitted.weight_decay_])
+        [refitted] = model._models(X, target, [fitted.weight_decay_])
         # What is of the fit, and not of its parameters.
         fitted.__dict__.update({k: v for k, v in refitted.__dict__.items() if k not in model.get_params()})
         self._take(fitted)
         if monitor is not None:
             monitor.step("refit", fitted._fitted_attributes)
             monitor.end(fitted._fitted_attributes())
+        mean = self.cv_results_["mean_test_score"]
+        if not np.isfinite(mean).all():
+            warnings.warn(
+                f"The mean scores of the weight_decays should be finite; got {mean}, of which nan ranks last.",
+                UserWarning,
+                stacklevel=CALLER,
+            )
         message = self._not_converged()
         n_far = np.count_nonzero(~(gaps <= self.tol))
         if message is None and n_far:
@@ -248,7 +262,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         target = self._encode(y, weight)
         with workers() as pool:
             columns = Columns.of(Rows(X, target.sample_weight, pool), centred=True)
-        return self._model(target)._path(X, target, self.weight_decays_.tolist()), columns.scale
+        return self._model(target)._models(X, target, self.weight_decays_.tolist()), columns.scale
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The score by `scoring`, as of the other searches of scikit-learn: the default is minus the log loss.
@@ -268,6 +282,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """
         if self.scoring is None:
             return super().score(X, y, sample_weight)
+        if isinstance(sample_weight, Real):  # scorers take arrays only
+            sample_weight = check_sample_weight(sample_weight, np.shape(X)[0])
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return float(self._scorer()(self, X, y, **weights))
 
@@ -298,7 +314,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """
         router = MetadataRouter(owner=self).add_self_request(self)
         if not isinstance(self.cv, str):
-            router.add(splitter=check_cv(self.cv), method_mapping=MethodMapping().add(caller="fit", callee="split"))
+            router.add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
         return router.add(scorer=self._scorer(), method_mapping=MethodMapping().add(caller="fit", callee="score"))
 
     def _grid(self, X: Design, target: Target, n_weight_decays: int) -> Float64Array:
@@ -307,13 +323,15 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         As f is convex, loss(W) >= loss(0) + <G, W> with G the gradient at zero coefficients, so that no W gains more
         than max_W -<G, W> - weight_decay / 2 ||W||^2 = ||G||^2 / (2 weight_decay).
         """
+        strong = 0.0
         with workers() as pool:
-            objective, _, coordinates = self._problem(X, target, pool)
-            start = SoftmaxRegression(fit_intercept=self.fit_intercept)._start(objective, target, coordinates)
-            gradient = objective.split(objective(start.ravel())[1])[0]
+            if len(target.frequency) > 1:  # else there is no entropy, and nothing to gain
+                objective, _, coordinates = self._problem(X, target, pool)
+                start = SoftmaxRegression(fit_intercept=self.fit_intercept)._start(objective, target, coordinates)
+                gradient = objective.split(objective(start.ravel())[1])[0]
+                entropy = -np.sum(target.frequency * np.log(target.frequency))
+                strong = np.sum(gradient**2) / (2 * _STRONG_END * entropy)
             columns = Columns.of(Rows(X, target.sample_weight, pool), centred=self.fit_intercept)
-        entropy = -np.sum(target.frequency * np.log(target.frequency))
-        strong = np.sum(gradient**2) / (2 * _STRONG_END * entropy)
         weak = _WEAK_END * np.median(columns.scale**2) / target.weight_sum
         # Columns that tell nothing of the classes, or a single one: the ends need not be in order.
         strong = max(strong, 100 * weak)
@@ -325,6 +343,8 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         """Scores of shape (n_samples, n_weight_decays) and gaps, from one path over all rows."""
         if self.scoring != "neg_log_loss":
             raise ValueError(f"scoring must be 'neg_log_loss' where cv='approximate'; got {self.scoring!r}.")
+        if len(target.frequency) == 1:
+            return np.zeros((X.shape[0], len(weight_decays))), np.zeros(len(weight_decays))
         with workers() as pool:
             objective = model._problem(X, target, pool)[0]
         if not whole_hessian_fits(objective):
@@ -339,11 +359,16 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         return -np.minimum(np.transpose(losses), -LEAST_LOG_PROBABILITY), np.array(gaps)
 
     def _choose(self, scores: Float64Array) -> None:
-        mean, n_folds = scores.mean(axis=0), len(scores)
-        deviation = scores.std(axis=0)
-        best = int(np.argmax(mean))  # the strongest of equals
+        with np.errstate(invalid="ignore"):  # of infinite scores
+            mean, deviation, n_folds = scores.mean(axis=0), scores.std(axis=0), len(scores)
+        is_nan = np.isnan(mean)
+        if is_nan.all():
+            raise ValueError(
+                f"scoring must give a number for some weight decay on all folds; got nan for each, by {self.scoring!r}."
+            )
+        best = int(np.nanargmax(mean))  # the strongest of equals
         if self.refit == "one_standard_error":
-            error = deviation[best] / np.sqrt(max(n_folds - 1, 1))
+            error = np.nan_to_num(deviation[best] / np.sqrt(max(n_folds - 1, 1)))
             best = int(np.flatnonzero(mean >= mean[best] - error)[0])
         self.scores_ = scores
         self.weight_decay_ = float(self.weight_decays_[best])
@@ -353,7 +378,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
             "params": [{"weight_decay": decay} for decay in self.weight_decays_.tolist()],
             "mean_test_score": mean,
             "std_test_score": deviation,
-            "rank_test_score": 1 + (mean[:, None] < mean).sum(axis=1),
+            "rank_test_score": 1 + ((mean[:, None] < mean) | (is_nan[:, None] & ~is_nan)).sum(axis=1),
         }
         if not isinstance(self.cv, str):
             self.cv_results_ |= {f"split{i}_test_score": fold for i, fold in enumerate(scores)}
@@ -361,10 +386,34 @@ class SoftmaxRegressionCV(SoftmaxRegression):
 
 def _check_weight_decays(weight_decays: ArrayLike) -> Float64Array:
     """Sorted from the strongest."""
-    decays = np.asarray(weight_decays, dtype=np.float64)
+    with naming("weight_decays", f"an integer, or finite numbers of at least 0; got {weight_decays!r}"):
+        decays = np.asarray(weight_decays, dtype=np.float64)
     if decays.ndim != 1 or not len(decays) or not np.all((decays >= 0) & np.isfinite(decays)):
         raise ValueError(f"weight_decays must be an integer, or finite numbers of at least 0; got {weight_decays!r}.")
     return -np.sort(-decays)
+
+
+def _check_folds(folds: Iterable[Any], n_samples: int, cv: Any) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """The rows to fit and those to judge, of each fold."""
+    checked, rows = [], np.arange(n_samples)
+    for number, fold in enumerate(folds):
+        try:
+            train, test = (rows[np.asarray(part)] for part in fold)
+            n_train, n_test = len(train), len(test)
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"cv must give two arrays of rows for each fold, to fit and to judge; for fold {number}: {error}."
+            ) from error
+        if not (n_train and n_test):
+            raise ValueError(
+                f"cv must leave rows to fit and rows to judge; got {n_train} and {n_test} in fold {number}."
+            )
+        checked.append((train, test))
+    if not checked:
+        raise ValueError(
+            f"cv must give at least one fold; got none from {cv!r}. One fit uses an iterator up: pass a list."
+        )
+    return checked
 
 
 def _score_fold(
@@ -380,7 +429,7 @@ def _score_fold(
     """Scores and gaps of the models of one path."""
     train, test = fold
     target = model._encode(y[train], None if weight is None else weight[train])
-    path = model._path(X[train], target, weight_decays.tolist())
-    of_test = {name: np.asarray(value)[test] for name, value in for_score.items()}
+    path = model._models(X[train], target, weight_decays.tolist())
+    of_test = {name: np.asarray(value)[test] if np.ndim(value) else value for name, value in for_score.items()}
     scores = [scorer(fitted, X[test], y[test], **of_test) for fitted in path]
     return scores, [fitted.gap_ for fitted in path]

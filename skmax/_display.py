@@ -361,8 +361,8 @@ class SoftmaxDisplay:
         logits = np.asarray(estimator.decision_function(X))
         if len(logits) != 1:
             raise ValueError(f"X must be a single sample, of shape (1, n_features); got {len(logits)} samples.")
-        # Of two classes the first one's logit is 0.
-        logits = logits[0] if logits.ndim == 2 else np.array([0.0, logits[0]])
+        # Of two classes the first one's logit is 0; or the second one's, where it is certain.
+        logits = logits[0] if logits.ndim == 2 else np.array([-np.inf, 0] if logits[0] == np.inf else [0, logits[0]])
         return cls(raw_prediction=logits, classes=estimator.classes_.tolist()).plot(ax=ax)
 
     @classmethod

@@ -1,11 +1,12 @@
 """SoftmaxRegression: validate, encode, minimise, store."""
 
+import contextlib
 import copy
 import dataclasses
 import functools
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias
 
@@ -15,6 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
+from sklearn.utils import check_array
 
 # Private to scikit-learn, which offers no public way to state constraints; used by many estimators outside it.
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -28,7 +30,14 @@ from skmax._preconditioner import WholeHessian, preconditioner
 from skmax._rows import LOGIT_COST, Design, Float64Array, Rows, raw_prediction, take_rows
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._solver import Solution, minimize
-from skmax._target import Target, as_distributions, check_sample_weight, encode_target
+from skmax._target import (
+    LABELS_OR_DISTRIBUTIONS,
+    Target,
+    as_distributions,
+    check_sample_weight,
+    encode_target,
+    naming,
+)
 from skmax._threads import Workers, workers
 
 # An array-like, a sparse matrix or array, or a data frame, of shape (n_samples, n_features).
@@ -68,7 +77,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     tol : float, default=1e-6
         The fit stops where the objective, in nats per unit of weight, is estimated to lie within `tol` of its minimum.
     max_iter : int, default=1000
-        Most L-BFGS iterations.
+        Most L-BFGS iterations. With 0 the model is that of the start: the class frequencies, or the last fit if warm.
     warm_start : bool, default=False
         Begin at the coefficients of the last fit. The classes and features must be the same as then.
     verbose : int, default=0
@@ -81,7 +90,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
         The rows of W: a single one, for the second class, if there are two classes.
     intercept_ : ndarray of shape (1,) or (n_classes,)
-        The b of each logit. A class without weight in `y` has intercept -inf, and so probability 0.
+        The b of each logit. A class without weight in `y` has intercept -inf, and so probability 0. Where one class has
+        all of the weight, its probability is 1: with two classes, the single intercept is -inf or inf.
     objective_ : float
         f at the end.
     gap_ : float
@@ -155,7 +165,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "classes": ["array-like", None],
         "tol": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
     }
@@ -220,7 +230,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if self.warm_start and hasattr(self, "coef_"):
             self._check_same_problem(fitted, target.classes)
         monitor = Monitor.of(self, *as_given, self.max_iter)
-        [fitted] = fitted._path(X, target, [self.weight_decay], monitor=monitor)
+        [fitted] = fitted._models(X, target, [self.weight_decay], monitor=monitor)
         self._take(fitted)
         if monitor is not None:
             monitor.end(fitted._fitted_attributes())
@@ -232,8 +242,21 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _validate(
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Design, NDArray, Float64Array | None]:
-        X, labels = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=True)
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        X = self._validate_X(X)
+        with naming("y", LABELS_OR_DISTRIBUTIONS):
+            labels = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y", estimator=self)
+        check_consistent_length(X, labels)
         return X, labels, check_sample_weight(sample_weight, X.shape[0])
+
+    def _validate_X(self, X: MatrixLike, **how: Any) -> Design:
+        # scikit-learn sums X to see whether it is finite; of large values the sum is not.
+        with (
+            naming("X", "finite real numbers, of shape (n_samples, n_features)"),
+            np.errstate(over="ignore", invalid="ignore"),
+        ):
+            return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], **how)
 
     def _encode(self, y: NDArray, sample_weight: Float64Array | None) -> Target:
         return encode_target(y, classes=self.classes, class_weight=self.class_weight, sample_weight=sample_weight)
@@ -264,7 +287,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         weight_decays: Sequence[WeightDecay],
         *,
         monitor: Monitor | None = None,
-    ) -> Iterator[tuple[Objective, Columns, Coordinates, Solution]]:
+    ) -> Generator[tuple[Objective, Columns, Coordinates, Solution], None, None]:
         """The minimum for each of `weight_decays`, each search started where the one before ended.
 
         The objective is that of float64 products, whatever X is.
@@ -320,19 +343,19 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ) -> "list[SoftmaxRegression]":
         """A fitted copy for each of `weight_decays`, with the options of `_solutions`."""
         path = []
-        solutions = self._solutions(X, target, weight_decays, **options)
-        for weight_decay, (objective, _, coordinates, solution) in zip(weight_decays, solutions, strict=True):
-            fitted = copy.copy(self)
-            fitted.weight_decay = weight_decay
-            fitted._store(*self._as_stored(X, target, objective, coordinates, solution), target)
-            fitted._separates = objective.weight_decay == 0 and not objective.sum(
-                _unseparated, solution.theta, cost=objective.cost
-            )
-            fitted._receding = None
-            if solution.recession is not None:
-                change = objective.recession(solution.recession).change
-                fitted._receding = target.classes[target.present][change > change.max() / 2].tolist()
-            path.append(fitted)
+        with contextlib.closing(self._solutions(X, target, weight_decays, **options)) as solutions:
+            for weight_decay, (objective, _, coordinates, solution) in zip(weight_decays, solutions, strict=True):
+                fitted = copy.copy(self)
+                fitted.weight_decay = weight_decay
+                fitted._store(*self._as_stored(X, target, objective, coordinates, solution), target)
+                fitted._separates = objective.weight_decay == 0 and not objective.sum(
+                    _unseparated, solution.theta, cost=objective.cost
+                )
+                fitted._receding = None
+                if solution.recession is not None:
+                    change = objective.recession(solution.recession).change
+                    fitted._receding = target.classes[target.present][change > change.max() / 2].tolist()
+                path.append(fitted)
         return path
 
     def _as_stored(
@@ -370,6 +393,34 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             loss_curve=[*solution.loss_curve[:-1], stored],
         )
         return solution, coef, intercept
+
+    def _models(
+        self, X: Design, target: Target, weight_decays: Sequence[WeightDecay], **options: Any
+    ) -> "list[SoftmaxRegression]":
+        """What `_path` returns, also where one class has all of the weight: its minimum, at infinity, is known."""
+        if len(target.frequency) > 1:
+            return self._path(X, target, weight_decays, **options)
+        path = []
+        for weight_decay in weight_decays:
+            fitted = copy.copy(self)
+            fitted.weight_decay = weight_decay
+            fitted._store_certainty(X.dtype, target)
+            path.append(fitted)
+        return path
+
+    def _store_certainty(self, dtype: Any, target: Target) -> None:
+        """The class that is present has probability 1 everywhere."""
+        self.classes_ = target.classes
+        if len(target.classes) == 2:
+            intercept = np.where(target.present[1:], np.inf, -np.inf)
+        else:
+            intercept = np.where(target.present, 0.0, -np.inf)
+        self.coef_ = np.zeros((len(intercept), self.n_features_in_), dtype=dtype)
+        self.intercept_ = intercept.astype(dtype, copy=False)
+        self.objective_ = self.gap_ = 0.0
+        self.gap_is_bound_ = self.converged_ = True
+        self.n_iter_, self.loss_curve_ = 0, np.zeros(1)
+        self._stopped, self._separates, self._receding = False, False, None
 
     def _fitted_attributes(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name.endswith("_") and name[0] != "_"}
@@ -467,7 +518,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         raw_prediction : ndarray of shape (n_samples,) or (n_samples, n_classes)
             One-dimensional for two classes: the logit of the second, the first one's being 0.
         """
-        return self._by_blocks(X, lambda model, logits: logits[1] if len(model.coef_) == 1 else logits.T)
+        return self._by_blocks(X, lambda model, logits: logits[1] - logits[0] if len(model.coef_) == 1 else logits.T)
 
     def predict(self, X: MatrixLike) -> NDArray:
         """Most probable class of each sample.
@@ -572,11 +623,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         prediction = self.predict(X)
         distribution = as_distributions(y, n_classes=len(self.classes_))
+        check_consistent_length(prediction, y)
+        weight = check_sample_weight(sample_weight, len(prediction))
         if distribution is None:
-            return float(accuracy_score(y, prediction, sample_weight=sample_weight))
-        check_consistent_length(prediction, distribution)
+            return float(accuracy_score(y, prediction, sample_weight=weight))
         hit = np.take_along_axis(distribution, np.searchsorted(self.classes_, prediction)[:, None], axis=1)
-        return float(np.average(hit[:, 0], weights=check_sample_weight(sample_weight, len(hit))))
+        return float(np.average(hit[:, 0], weights=weight))
 
     def to_logistic_regression(self) -> LogisticRegression:
         """A fitted scikit-learn model with the same coefficients, for tools that know only that one.
@@ -611,11 +663,15 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         What it needs of the model it gets as an argument: a lazy prediction is that of the model as it is now.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        X = self._validate_X(X, reset=False)
 
         def of_rows(x: Design) -> NDArray:
             logits = raw_prediction(x, self.coef_, self.intercept_)
-            return function(self, np.concatenate([np.zeros_like(logits), logits]) if len(logits) == 1 else logits)
+            if len(logits) == 1:
+                # Of a pair the larger one must be finite: no softmax can subtract an infinite one.
+                zero = np.zeros_like(logits)
+                logits = np.concatenate([-logits, zero] if self.intercept_[0] == np.inf else [zero, logits])
+            return function(self, logits)
 
         first = of_rows(take_rows(X, slice(0, 1)))
         output = np.empty((X.shape[0], *first.shape[1:]), dtype=first.dtype)

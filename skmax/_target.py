@@ -1,6 +1,8 @@
 """From the `y` and weights that a user passes to the classes, targets and weights that the objective takes."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -20,7 +22,20 @@ _NOT_ONE_DISTRIBUTION = (
     " as sample_weight. For several labels a row (a multi-label indicator), fit a sigmoid a label with"
     " sklearn.multiclass.OneVsRestClassifier."
 )
+LABELS_OR_DISTRIBUTIONS = "labels of one type that can be sorted, or distributions over the classes, for each row of X"
 _NOT_ONE_TYPE = "y must hold labels that can be sorted, of one type: {}."
+
+
+@contextmanager
+def naming(argument: str, rule: str) -> Iterator[None]:
+    """An error whose words do not name the argument, as NumPy's do not, gets its name and rule."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        if re.search(rf"(^|Input |of |for ){argument}\b|feature names", str(error)):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{argument} must be {rule}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -77,9 +92,10 @@ class Part:
     @classmethod
     def of(cls, y: NDArray) -> "Part":
         """A TypeError or ValueError if `y` holds neither labels nor distributions."""
-        distributions = as_distributions(y)
-        if distributions is None:
-            return cls(*_unique_labels(column_or_1d(y, warn=True)))
+        with naming("y", LABELS_OR_DISTRIBUTIONS):
+            distributions = as_distributions(y)
+            if distributions is None:
+                return cls(*_unique_labels(column_or_1d(y, warn=True)))
         one_hot = bool(np.all((distributions == 0) | (distributions == 1)))
         return cls(None, distributions.argmax(axis=1) if one_hot else distributions, distributions.shape[1])
 
@@ -108,13 +124,17 @@ class Encoding:
         factor = None
         if class_weight is not None:
             factor = _class_factors(class_weight, labels, total)
-            total = total * factor
+            with np.errstate(over="ignore"):
+                total = total * factor
+                if not np.isfinite(total.sum()):
+                    raise ValueError(f"class_weight must leave a finite sum of the weights; got {class_weight!r}.")
         present = total > 0
-        if present.sum() < 2:
+        if len(labels) < 2:
             raise ValueError(
-                "y must hold at least 2 classes with positive weight; got "
-                + (f"one class, {labels[present].tolist()[0]!r}." if present.any() else "none of its classes.")
+                f"y must hold at least 2 classes, or classes= name them; got one class, {labels.tolist()[0]!r}."
             )
+        if not present.any():
+            raise ValueError("y must hold a class with positive weight; got none: see sample_weight and class_weight.")
         weight_sum = float(total.sum())
         return cls(labels, present, total[present] / weight_sum, weight_sum, factor)
 
@@ -181,7 +201,7 @@ def encode_target(
     Raises
     ------
     TypeError, ValueError
-        If `y` is neither, names a label outside `classes`, or has fewer than two classes with positive weight.
+        If `y` is neither, names a label outside `classes`, or has a single label and no `classes`, or no weight.
     """
     part = Part.of(y)
     labels = all_labels([(part.labels, part.n_columns)], classes)
@@ -195,9 +215,10 @@ def check_sample_weight(
     """Non-negative finite weights of shape (n_samples,), not all zero. A single number stands for as many."""
     if sample_weight is None:
         return None
-    if isinstance(sample_weight, Real):
-        sample_weight = np.full(n_samples, sample_weight)
-    weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    with naming("sample_weight", "finite numbers of at least 0, one for each row of X, or one for all"):
+        if isinstance(sample_weight, Real) or (isinstance(sample_weight, np.ndarray) and sample_weight.ndim == 0):
+            sample_weight = np.full(n_samples, sample_weight)
+        weight = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weight.shape != (n_samples,):
         raise ValueError(
             f"sample_weight must be 1D, one number for each of the {n_samples} samples; got shape {weight.shape}."
@@ -213,10 +234,13 @@ def check_sample_weight(
 
 
 def _check_classes(classes: ArrayLike) -> NDArray:
-    labels = check_array(classes, ensure_2d=False, dtype=None, input_name="classes")
-    if labels.ndim != 1:
-        raise ValueError(f"classes must be one-dimensional; got shape {labels.shape}.")
-    unique = np.unique(labels)
+    with naming("classes", f"at least 2 different labels of one type; got {classes!r}"):
+        labels = check_array(classes, ensure_2d=False, dtype=None, input_name="classes")
+        if labels.ndim != 1:
+            raise ValueError(f"classes must be one-dimensional; got shape {labels.shape}.")
+        unique = np.unique(labels)
+    if labels.dtype.kind == "U" and isinstance(classes, list | tuple) and not all(isinstance(k, str) for k in classes):
+        raise TypeError(f"classes must be labels of one type; got {classes!r}.")  # which NumPy makes text of
     if len(unique) < max(len(labels), 2):
         raise ValueError(f"classes must be at least 2 different labels; got {labels.tolist()}.")
     return unique
@@ -277,10 +301,22 @@ def _class_factors(class_weight: Mapping[Any, float] | str, labels: NDArray, tot
     for label, weight in class_weight.items():
         if label not in position:
             raise ValueError(f"class_weight must have labels in y or classes as its keys; got {label!r}.")
-        if not (np.isreal(weight) and 0 <= weight < np.inf):
-            raise ValueError(f"class_weight must be non-negative and finite; got {weight!r} for class {label!r}.")
-        factor[position[label]] = weight
+        factor[position[label]] = _as_number(weight)
+        if not 0 <= factor[position[label]] < np.inf:
+            raise ValueError(
+                f"class_weight must be non-negative and finite numbers; got {weight!r} for class {label!r}."
+            )
     return factor
+
+
+def _as_number(value: Any) -> float:
+    """NaN for what is not a real number."""
+    if isinstance(value, str | bytes) or np.iscomplexobj(value):
+        return np.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
 
 
 def _apply_class_weight(

@@ -7,10 +7,11 @@ because they spin while they wait.
 """
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import joblib
@@ -26,31 +27,63 @@ def _linear_algebra() -> ThreadpoolController:
 
 
 class _OneThread:
-    """Holds the linear algebra to one thread while any fit runs: limits are global, and fits may run in threads."""
+    """Holds the linear algebra to one thread while any fit runs: limits are global, and fits may run in threads.
+
+    An interrupt may come between any two steps of `enter` and `leave`. They are such that `leave` gives back all that
+    was taken until then, and does no harm where there is nothing to give back: who enters leaves twice, as one
+    interrupt cannot cut both short. For this the lock is one that a thread may take again, and give back if it has it.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._limiter: Any = None
+        self._before: list[tuple[Any, int | None]] | None = None
+        self.renew()
 
-    def enter(self) -> int:
-        """Hold it; return the number of threads that was allowed."""
-        with self._lock:
+    def renew(self) -> None:
+        """For a process that was forked: the threads that fitted, or held the lock, are not in it."""
+        self._lock = threading.RLock()
+        self._users: set[object] = set()
+        self._restore()
+
+    def enter(self, user: object) -> int:
+        """Hold it until `user` leaves; return the number of threads that was allowed."""
+        try:
+            self._lock.acquire()
             controllers = _linear_algebra().lib_controllers
-            allowed = min((controller.num_threads or 1 for controller in controllers), default=1)
-            if self._users == 0:
-                self._limiter = _linear_algebra().limit(limits=1)
-            self._users += 1
-            return allowed
+            before = [(controller, controller.num_threads) for controller in controllers]
+            self._users.add(user)
+            if self._before is None:
+                self._before = before
+            for controller in controllers:
+                controller.set_num_threads(1)
+            return min((n_threads or 1 for _, n_threads in before), default=1)
+        finally:
+            self._release()
 
-    def leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                self._limiter.restore_original_limits()
+    def leave(self, user: object) -> None:
+        try:
+            if user in self._users:
+                self._lock.acquire()
+                if self._users == {user}:
+                    self._restore()
+                self._users.discard(user)
+        finally:
+            self._release()
+
+    def _restore(self) -> None:
+        if self._before is not None:
+            for controller, n_threads in self._before:
+                controller.set_num_threads(n_threads)
+            self._before = None
+
+    def _release(self) -> None:
+        with suppress(RuntimeError):  # once this thread does not hold it
+            while True:
+                self._lock.release()
 
 
 _one_thread = _OneThread()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_thread.renew)
 
 
 class Workers:
@@ -59,9 +92,11 @@ class Workers:
     def __init__(self, n_threads: int = 1) -> None:
         self.n_threads = n_threads
         self._pool = ThreadPoolExecutor(n_threads - 1) if n_threads > 1 else None
+        self._process = os.getpid()
 
     def map(self, function: Callable[[Any], T], ranges: list[Any]) -> list[T]:
-        if self._pool is None or len(ranges) == 1:
+        # A process that was forked has none of the threads.
+        if self._pool is None or len(ranges) == 1 or os.getpid() != self._process:
             return [function(part) for part in ranges]
         others = [self._pool.submit(function, part) for part in ranges[1:]]
         return [function(ranges[0]), *(other.result() for other in others)]
@@ -78,12 +113,16 @@ def workers(n_threads: int | None = None) -> Iterator[Workers]:
     A fit inside a process of joblib's, or in a thread beside another fit, finds fewer allowed, or one. `n_threads` is
     for who knows how many there are.
     """
-    allowed = _one_thread.enter()
+    user = object()
+    pool: Workers | None = None
     try:
-        pool = Workers(n_threads or (min(allowed, joblib.cpu_count()) if allowed > 1 else 1))
         try:
+            allowed = _one_thread.enter(user)
+            pool = Workers(n_threads or (min(allowed, joblib.cpu_count()) if allowed > 1 else 1))
             yield pool
         finally:
-            pool.close()
+            if pool is not None:
+                pool.close()
+            _one_thread.leave(user)
     finally:
-        _one_thread.leave()
+        _one_thread.leave(user)

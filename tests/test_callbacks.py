@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -71,6 +72,15 @@ def test_a_callback_stops_the_fit_without_a_warning():
     assert not model.converged_
     assert model.gap_ > 1e-6
     assert model.set_callbacks().fit(X, y).converged_
+
+
+def test_a_fit_without_iterations_is_seen_too():
+    X, y = WINE
+    recorder = Recorder()
+    SoftmaxRegression().set_callbacks(recorder).fit(X, y, y == 1)
+    with pytest.warns(ConvergenceWarning):
+        SoftmaxRegression(max_iter=0).set_callbacks(recorder).fit(X, y)
+    assert recorder.events == 2 * ["setup", "begin fit", "end fit", "teardown"]
 
 
 def test_teardown_follows_an_error_and_an_earlier_fit_stays():

@@ -108,6 +108,47 @@ def test_the_strongest_decay_within_one_standard_error():
     assert simple.best_score_ == pytest.approx(mean[simple.weight_decays_ == simple.weight_decay_][0])
 
 
+def judge_by(scores):
+    """A scorer that gives each weight decay its score, or minus itself."""
+    return lambda model, X, y: scores.get(model.weight_decay, -model.weight_decay)
+
+
+@pytest.mark.parametrize("refit", ["best", "one_standard_error"])
+@pytest.mark.parametrize(
+    "scores",
+    [{1.0: np.nan}, {0.01: np.nan}, {0.001: np.nan}, {1.0: -np.inf, 0.1: np.nan}, {0.1: np.inf}, {0.01: -np.inf}],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:(One or more of the test scores|invalid value)")  # as of scikit-learn's search
+def test_scores_that_are_not_finite_rank_as_in_a_search_of_scikit_learn(scores, refit):
+    with pytest.warns(UserWarning, match="mean scores of the weight_decays should be.* nan ranks") as caught:
+        model = SoftmaxRegressionCV(DECAYS, cv=3, scoring=judge_by(scores), refit=refit).fit(*IRIS)
+    assert caught[0].filename == __file__
+    search = GridSearchCV(SoftmaxRegression(), {"weight_decay": DECAYS}, cv=3, scoring=judge_by(scores)).fit(*IRIS)
+    assert model.weight_decay_ == search.best_params_["weight_decay"]
+    assert model.best_score_ == search.best_score_
+    np.testing.assert_array_equal(model.cv_results_["rank_test_score"], search.cv_results_["rank_test_score"])
+
+
+def test_scores_that_are_all_nan_are_no_choice():
+    model = SoftmaxRegressionCV(DECAYS, cv=2).fit(*IRIS)
+    before = model.weight_decay_
+    with pytest.raises(ValueError, match="scoring must give a number for some weight decay on all folds; got nan"):
+        model.set_params(scoring=judge_by(dict.fromkeys(DECAYS, np.nan))).fit(*IRIS)
+    assert model.weight_decay_ == before
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy"])
+def test_a_single_number_as_weight_is_the_same_for_all_rows(scoring):
+    X, y = IRIS
+    one, each = (
+        SoftmaxRegressionCV(DECAYS, cv=3, scoring=scoring).fit(X, y, weight) for weight in (2.0, np.full(150, 2.0))
+    )
+    np.testing.assert_array_equal(one.scores_, each.scores_)
+    np.testing.assert_array_equal(one.coef_, each.coef_)
+    assert one.score(X, y, 2.0) == pytest.approx(one.score(X, y))
+
+
 def test_the_standard_error_is_that_of_a_mean_of_few_folds():
     """Two folds of scores 0 and -1: a standard error of 0.5, not of 0.35."""
 
@@ -169,6 +210,25 @@ def test_folds_that_lack_a_class_know_it():
         assert score == pytest.approx(-log_loss(y[test], plain.predict_proba(X[test]), labels=plain.classes_), abs=1e-6)
 
 
+@pytest.mark.parametrize("cv", [3, "approximate"])
+@pytest.mark.parametrize("weight_decays", [3, [0.1, 0.01]], ids=["grid", "list"])
+def test_a_class_that_has_all_of_the_weight_is_certain(cv, weight_decays):
+    X, y = IRIS
+    model = SoftmaxRegressionCV(weight_decays, cv=cv).fit(X, y, y == 1)
+    np.testing.assert_array_equal(model.predict_proba(X), np.tile([0.0, 1, 0], (150, 1)))
+    assert (model.scores_ == 0).all()
+    assert model.weight_decay_ == model.weight_decays_[0]  # the strongest of equals
+    assert model.converged_
+
+
+def test_a_fold_may_leave_one_class_to_fit():
+    X, y = IRIS[0][:100], IRIS[1][:100]
+    halves = np.arange(50), np.arange(50, 100)
+    model = SoftmaxRegressionCV(DECAYS, cv=[halves, halves[::-1], (np.r_[0:90], np.r_[90:100])]).fit(X, y)
+    np.testing.assert_allclose(model.scores_[:2], np.log(np.finfo(float).eps))  # the least that a probability counts as
+    assert (model.scores_[2] > -1).all()
+
+
 @pytest.mark.parametrize("layout", [sparse.csr_array, sparse.csc_matrix, np.asfortranarray, np.float32])
 def test_other_forms_of_X_choose_the_same(layout):
     X, y = load_digits(return_X_y=True)
@@ -217,6 +277,13 @@ def test_groups_reach_the_splitter():
     np.testing.assert_array_equal(model.scores_, SoftmaxRegressionCV(DECAYS, cv=folds).fit(X, y).scores_)
     with pytest.raises(TypeError, match=r"fit takes X, y, sample_weight and groups.*got \['colour'\]"):
         SoftmaxRegressionCV().fit(X, y, colour="red")
+
+
+def test_metadata_routing_leaves_an_iterator_of_folds_whole():
+    folds = list(StratifiedKFold(3).split(*IRIS))
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = SoftmaxRegressionCV(DECAYS, cv=iter(folds)).fit(*IRIS)
+    np.testing.assert_array_equal(routed.scores_, SoftmaxRegressionCV(DECAYS, cv=folds).fit(*IRIS).scores_)
 
 
 def test_metadata_routing():
@@ -294,11 +361,19 @@ def test_approximate_leave_one_out_refuses_what_it_cannot_do():
         ({"weight_decays": []}, "weight_decays must be an integer"),
         ({"weight_decays": [[0.1]]}, "weight_decays must be an integer"),
         ({"weight_decays": [np.nan]}, "weight_decays must be an integer"),
+        ({"weight_decays": ["a"]}, r"weight_decays must be an integer.*got \['a'\]"),
+        ({"weight_decays": [[1], [2, 3]]}, "weight_decays must be an integer"),
         ({"weight_decays": 0}, "'weight_decays' parameter"),
         ({"cv": "exact"}, "'cv' parameter"),
         ({"refit": "worst"}, "'refit' parameter"),
         ({"scoring": "beauty"}, "'scoring' parameter"),
         ({"cv": 1000}, "n_splits=1000"),
+        ({"cv": []}, r"cv must give at least one fold; got none from \[\]"),
+        ({"cv": iter([])}, "cv must give at least one fold.*One fit uses an iterator up: pass a list"),
+        ({"cv": [1, 2]}, "cv must give two arrays of rows for each fold.*for fold 0: .*int"),
+        ({"cv": [([0, 60, 120], [1]), ([0],)]}, "cv must give two arrays of rows for each fold.*for fold 1: "),
+        ({"cv": [([0, 60, 120], [150])]}, "cv must give two arrays of rows for each fold.*for fold 0: index 150"),
+        ({"cv": [(range(150), np.zeros(150, bool))]}, "cv must leave rows to fit and rows to judge; got 150 and 0 in"),
     ],
 )
 def test_errors_name_the_parameter_and_leave_an_earlier_fit(parameters, message):

@@ -93,6 +93,20 @@ def test_two_classes_have_one_logit(client):
     assert_same_model(ours, SoftmaxRegression(0.1, tol=1e-11).fit(X, y), X)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_class_that_has_all_of_the_weight_is_certain(client, n_classes):
+    X, y = WINE
+    X, y = X[y < n_classes], y[y < n_classes]
+    parts = chunked(X, 40), chunked(y, 40), chunked((y == 1) * 2.0, 40)
+    ours = DaskSoftmaxRegression().fit(*parts)
+    certain = np.eye(n_classes)[np.ones(len(y), int)]
+    np.testing.assert_array_equal(ours.predict_proba(parts[0]).compute(), certain)
+    np.testing.assert_array_equal(ours.predict_proba(X), certain)
+    np.testing.assert_array_equal(ours.to_local().predict(X), 1)
+    assert ours.objective_ == ours.gap_ == ours.n_iter_ == 0
+    assert ours.score(*parts) == 1
+
+
 def test_soft_targets_beside_chunks_of_one_class_each(client):
     X, y = WINE
     target = np.eye(3)[y]

@@ -109,6 +109,9 @@ def test_logits_of_an_estimator():
     assert display.bars_[1][0].get_width() == pytest.approx(two.predict_proba(X[:1])[0, 0])
     absent = SoftmaxRegression(classes=[0, 1, 2, 3]).fit(X, y)
     assert SoftmaxDisplay.from_estimator(absent, X[:1]).bars_[1][3].get_width() == 0
+    for one in (0, 1):
+        certain = SoftmaxRegression().fit(X[:100], y[:100], y[:100] == one)
+        assert SoftmaxDisplay.from_estimator(certain, X[:1]).bars_[1][one].get_width() == 1
     with pytest.raises(ValueError, match=r"X must be a single sample, of shape \(1, n_features\); got 2 samples"):
         SoftmaxDisplay.from_estimator(two, X[:2])
     with pytest.raises(ValueError, match=r"got shape \(2,\) for 3 classes"):

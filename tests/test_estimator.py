@@ -124,6 +124,20 @@ def test_too_few_iterations_warn_of_how_far_the_minimum_is():
     assert model.gap_ > model.tol
 
 
+def test_no_iterations_leave_the_start():
+    X, y = WINE
+    with pytest.warns(ConvergenceWarning, match=r"above its minimum.*after 0 iterations. Raise max_iter"):
+        model = SoftmaxRegression(max_iter=0).fit(X, y)
+    frequency = np.bincount(y) / len(y)
+    np.testing.assert_allclose(model.predict_proba(X), np.tile(frequency, (len(y), 1)), rtol=1e-12)
+    np.testing.assert_array_equal(model.coef_, 0)
+    assert (model.n_iter_, model.converged_, len(model.loss_curve_)) == (0, False, 1)
+    warm = SoftmaxRegression(warm_start=True, tol=1e-4).fit(X, y)
+    before = warm.predict_proba(X)
+    np.testing.assert_allclose(warm.set_params(max_iter=0).fit(X, y).predict_proba(X), before, atol=1e-9)
+    assert (warm.n_iter_, warm.converged_) == (0, True)
+
+
 def test_an_unreachable_tol_warns_of_float_precision():
     with pytest.warns(ConvergenceWarning, match="No step from here makes it smaller, at the limit of float precision"):
         SoftmaxRegression(tol=1e-300).fit(*WINE)
@@ -284,6 +298,18 @@ def test_numeric_labels(map_labels):
     assert model.predict(X).dtype == labels.dtype
 
 
+def test_large_values_are_looked_at_without_a_warning():
+    X = np.tile([[1.0], [-1.0]], (75, 4)) * 1e308
+    model = SoftmaxRegression().fit(*IRIS)
+    model.coef_ *= 0
+    assert model.predict(X).shape == (150,)
+    with pytest.raises(ValueError, match="X must have values whose squares are finite"):
+        SoftmaxRegression().fit(X, IRIS[1])
+    longer = np.full((150, 2), np.finfo(np.longdouble).max)
+    with pytest.raises(ValueError, match=r"Input X contains infinity|squares are finite"):  # where they are no longer
+        SoftmaxRegression().fit(longer, IRIS[1])
+
+
 def test_a_column_vector_of_labels_warns_as_scikit_learn_does():
     X, y = IRIS
     with pytest.warns(DataConversionWarning, match="column-vector"):
@@ -338,6 +364,7 @@ def test_score_of_distributions_is_the_expected_accuracy():
     assert model.score(X, Y, weight) == pytest.approx(np.average(np.where(prediction == y, 0.8, 0.1), weights=weight))
     assert model.score(X, np.eye(3)[y]) == pytest.approx(model.score(X, y))
     assert model.score(X, y, weight) == pytest.approx(np.average(prediction == y, weights=weight))
+    assert model.score(X, y, 2.0) == model.score(X, y)  # a number stands for as many, as in `fit`
 
 
 # Known classes
@@ -357,6 +384,43 @@ def test_a_class_without_rows_keeps_its_column_with_probability_zero():
         assert (model.predict_log_proba(X)[:, [0, 4]] == -np.inf).all()
     assert model.score(X, y) == SoftmaxRegression().fit(X, y).score(X, y)
     assert set(model.predict_top_k(X, 5)[:, 3:].ravel()) == {-1, 3}
+
+
+@pytest.mark.parametrize("form", [np.asarray, np.float32, sparse.csr_array])
+@pytest.mark.parametrize("parameters", [{}, {"weight_decay": 0, "fit_intercept": False}], ids=["plain", "free"])
+@pytest.mark.parametrize(("n_classes", "one"), [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)], ids=lambda number: str(number))
+def test_a_class_that_has_all_of_the_weight_is_certain(form, parameters, n_classes, one):
+    X, y = form(IRIS[0][: 50 * n_classes]), IRIS[1][: 50 * n_classes]
+    model = SoftmaxRegression(**parameters).fit(X, y, sample_weight=y == one)
+    certain = np.eye(n_classes)[np.full(len(y), one)]
+    np.testing.assert_array_equal(model.predict_proba(X), certain)
+    np.testing.assert_array_equal(model.predict_log_proba(X), np.where(certain == 1, 0, -np.inf))
+    np.testing.assert_array_equal(model.predict(X), one)
+    np.testing.assert_array_equal(model.predict_top_k(X, n_classes)[:, 0], one)
+    infinite = np.where(certain == 1, 0 if n_classes > 2 else np.inf, -np.inf)
+    np.testing.assert_array_equal(model.decision_function(X), infinite if n_classes > 2 else infinite[:, 1])
+    np.testing.assert_array_equal(model.coef_, np.zeros((1 if n_classes == 2 else n_classes, 4)))
+    np.testing.assert_array_equal(model.intercept_, infinite[0] if n_classes > 2 else infinite[0, 1:])
+    assert model.coef_.dtype == model.intercept_.dtype == X.dtype
+    assert (model.objective_, model.gap_, model.converged_, model.n_iter_) == (0, 0, True, 0)
+    np.testing.assert_array_equal(model.loss_curve_, [0])
+    exported = model.to_logistic_regression()
+    np.testing.assert_array_equal(exported.predict_proba(X), certain)
+    np.testing.assert_array_equal(exported.predict(X), one)
+    # A later fit from there, and one that comes back to it.
+    model.set_params(warm_start=True, weight_decay=0.1)
+    same_fit(model.fit(X, y), SoftmaxRegression(**parameters | {"weight_decay": 0.1}).fit(X, y), X, atol=0.02)
+    np.testing.assert_array_equal(model.fit(X, y, y == one).predict_proba(X), certain)
+
+
+def test_labels_that_are_all_the_same_need_the_names_of_others():
+    X = IRIS[0]
+    known = SoftmaxRegression(classes=["a", "b", "c"]).fit(X, ["b"] * 150)
+    np.testing.assert_array_equal(known.predict_proba(X), np.tile([0.0, 1, 0], (150, 1)))
+    columns = SoftmaxRegression().fit(X, np.tile([0.0, 1, 0], (150, 1)))
+    np.testing.assert_array_equal(columns.predict_proba(X), known.predict_proba(X))
+    with pytest.raises(ValueError, match=r"y must hold at least 2 classes, or classes= name them; got one class, 'b'"):
+        SoftmaxRegression().fit(X, ["b"] * 150)
 
 
 def test_two_present_of_three_known_classes_are_still_a_softmax_of_three():
@@ -608,12 +672,21 @@ BAD_FITS = {
     "class_weight negative": (dict(class_weight={0: -1}), None, None, None, ValueError, "class_weight.*got -1"),
     "class_weight NaN": (dict(class_weight={0: np.nan}), None, None, None, ValueError, "class_weight.*got nan"),
     "classes number": (dict(classes=3), None, None, None, ValueError, "'classes'.*Got 3"),
+    "classes empty": (dict(classes=[]), None, None, None, ValueError, r"classes must be at least 2.*got \[\]"),
+    "classes mixed": (
+        dict(classes=[0, "a"]),
+        None,
+        None,
+        None,
+        TypeError,
+        r"classes must be.*one type; got \[0, 'a'\]",
+    ),
     "classes repeated": (dict(classes=[0, 0, 1, 2]), None, None, None, ValueError, "classes.*different labels"),
     "classes too few": (dict(classes=[0, 1]), None, None, None, ValueError, "labels in classes; got 1 other: 2"),
     "classes other type": (dict(classes=["a", "b"]), None, None, None, ValueError, "labels in classes; got 3 other"),
     "tol zero": (dict(tol=0), None, None, None, ValueError, "'tol'.*Got 0"),
     "tol negative": (dict(tol=-1e-3), None, None, None, ValueError, "'tol'.*Got -0.001"),
-    "max_iter zero": (dict(max_iter=0), None, None, None, ValueError, "'max_iter'.*Got 0"),
+    "max_iter negative": (dict(max_iter=-1), None, None, None, ValueError, "'max_iter'.*Got -1"),
     "max_iter float": (dict(max_iter=10.5), None, None, None, ValueError, "'max_iter'.*Got 10.5"),
     "warm_start text": (dict(warm_start="yes"), None, None, None, ValueError, "'warm_start'.*Got 'yes'"),
     "verbose negative": (dict(verbose=-1), None, None, None, ValueError, "'verbose'.*Got -1"),
@@ -624,11 +697,15 @@ BAD_FITS = {
     "X too large": ({}, IRIS[0] * 1e200, None, None, ValueError, "X must have values whose squares are.*column 0"),
     "X too large, sparse": ({}, sparse.csr_array(IRIS[0] * [1, 1, 1e200, 1]), None, None, ValueError, "X.*column 2"),
     "X complex": ({}, IRIS[0] * 1j, None, None, ValueError, "Complex data not supported"),
-    "X text": ({}, np.full((150, 4), "a"), None, None, ValueError, "could not convert string to float"),
-    "X 1d": ({}, IRIS[0][:, 0], None, None, ValueError, "Expected 2D array, got 1D"),
-    "X 3d": ({}, IRIS[0][:, :, None], None, None, ValueError, "dim 3"),
-    "X without rows": ({}, np.zeros((0, 4)), np.zeros(0), None, ValueError, "0 sample"),
-    "X without columns": ({}, np.zeros((150, 0)), None, None, ValueError, r"0 feature\(s\)"),
+    "X text": ({}, np.full((150, 4), "a"), None, None, ValueError, "X must be finite.*: could not convert string"),
+    "X ragged": ({}, [[1, 2], [3]] * 75, None, None, ValueError, "X must be finite.*inhomogeneous"),
+    "X of objects": ({}, [[{}, {}]] * 150, None, None, TypeError, "X must be finite.*not 'dict'"),
+    "X of huge integers": ({}, [[10**400, 1]] * 150, None, None, ValueError, "X must be finite.*too large"),
+    "X number": ({}, 3.0, None, None, ValueError, "X must be finite.*Expected 2D array, got scalar"),
+    "X 1d": ({}, IRIS[0][:, 0], None, None, ValueError, "X must be.*Expected 2D array, got 1D"),
+    "X 3d": ({}, IRIS[0][:, :, None], None, None, ValueError, "X must be.*dim 3"),
+    "X without rows": ({}, np.zeros((0, 4)), np.zeros(0), None, ValueError, "X must be.*0 sample"),
+    "X without columns": ({}, np.zeros((150, 0)), None, None, ValueError, r"X must be.*0 feature\(s\)"),
     "X shorter than y": ({}, IRIS[0][:100], None, None, ValueError, r"inconsistent.*\[100, 150\]"),
     "y missing": ({}, None, "None", None, ValueError, "requires y to be passed"),
     "y NaN": ({}, None, np.where(IRIS[1] == 2, np.nan, IRIS[1]), None, ValueError, "Input y contains NaN"),
@@ -636,14 +713,18 @@ BAD_FITS = {
     "y continuous": ({}, None, IRIS[0][:, 0], None, ValueError, "Unknown label type: continuous"),
     "y mixed types": ({}, None, np.where(IRIS[1] == 2, 1, np.array("a", object)), None, TypeError, "one type|'<'"),
     "y one class": ({}, None, np.ones(150, int), None, ValueError, "y must hold at least 2 classes.*one class, 1"),
-    "y 3d": ({}, None, np.ones((150, 2, 2)), None, ValueError, "dim 3"),
+    "y 3d": ({}, None, np.ones((150, 2, 2)), None, ValueError, "y must be labels.*dim 3"),
+    "y ragged": ({}, None, [[0], [1, 2]] * 75, None, ValueError, "y must be labels.*inhomogeneous"),
+    "y number": ({}, None, 3, None, TypeError, "y must be labels.*at least 1 dimension"),
+    "y missing labels": ({}, None, pd.array(["a", None] * 75, "string"), None, TypeError, "y must be labels.*NA"),
+    "y None inside": ({}, None, [0, None] * 75, None, ValueError, "y must be labels.*Unknown label type"),
+    "y without rows": ({}, None, [], None, ValueError, "y must be labels.*0 sample"),
     "y multi-label": ({}, None, GOOD + np.eye(3)[(IRIS[1] + 1) % 3], None, ValueError, "OneVsRestClassifier"),
     "y multi-label int": ({}, None, np.ones((150, 3), int), None, ValueError, "sums to 3.*OneVsRestClassifier"),
     "y multi-label sparse": ({}, None, sparse.csr_array(np.ones((150, 3))), None, TypeError, "y must be dense"),
     "y counts": ({}, None, 5 * GOOD, None, ValueError, "sums to 5.*divide.*sample_weight"),
     "y negative": ({}, None, 2 * GOOD - np.eye(3)[(IRIS[1] + 1) % 3], None, ValueError, "non-negative.*got -1"),
     "y soft NaN": ({}, None, np.where(GOOD == 1, np.nan, 0), None, ValueError, "Input y contains NaN"),
-    "y one soft class": ({}, None, np.tile([1.0, 0, 0], (150, 1)), None, ValueError, "at least 2 classes.*class, 0"),
     "y columns, classes": (dict(classes=[0, 1]), None, GOOD, None, ValueError, "name each column.*3 columns; got 2"),
     "y columns, unsorted": (dict(classes=[2, 1, 0]), None, GOOD, None, ValueError, "classes must be sorted"),
     "weight negative": ({}, None, None, weights(7, -0.5), ValueError, "sample_weight.*got -0.5 at position 7"),
@@ -653,9 +734,10 @@ BAD_FITS = {
     "weight overflowing": ({}, None, None, np.full(150, 1e308), ValueError, "sample_weight.*finite sum.*got inf"),
     "weight short": ({}, None, None, np.ones(149), ValueError, r"sample_weight.*150 samples; got shape \(149,\)"),
     "weight 2d": ({}, None, None, np.ones((150, 1)), ValueError, r"sample_weight must be 1D.*got shape \(150, 1\)"),
-    "weight text": ({}, None, None, np.full(150, "a"), ValueError, "could not convert string to float"),
+    "weight text": ({}, None, None, np.full(150, "a"), ValueError, "sample_weight must be.*could not convert string"),
+    "weight ragged": ({}, None, None, [1, [1, 2]] * 75, ValueError, "sample_weight must be.*sequence"),
     "weight number": ({}, None, None, -1.0, ValueError, "sample_weight must be non-negative; got -1"),
-    "weight leaves one class": ({}, None, None, (IRIS[1] == 1) * 1.0, ValueError, "2 classes.*one class, 1"),
+    "weight leaves none": (dict(class_weight=dict.fromkeys(range(3), 0)), None, None, None, ValueError, "y must.*none"),
 }
 
 
@@ -695,8 +777,10 @@ def test_use_before_fit(method):
         (IRIS[0][:, :3], "X has 3 features, but SoftmaxRegression is expecting 4"),
         (NAN, "Input X contains NaN"),
         (IRIS[0][0], "Expected 2D array, got 1D"),
-        (np.zeros((0, 4)), "0 sample"),
-        (pd.DataFrame(IRIS[0], columns=list("abdc")), "(?s)feature names should match.*same order"),
+        (np.zeros((0, 4)), "X must be finite.*0 sample"),
+        ([[1, 2, 3, 4], [1]], "X must be finite.*inhomogeneous"),
+        ([["a"] * 4], "X must be finite.*could not convert string"),
+        (pd.DataFrame(IRIS[0], columns=list("abdc")), "(?s)^The feature names should match.*same order"),
         (pd.DataFrame(IRIS[0], columns=list("abce")), "(?s)feature names should match.*unseen at fit.*e"),
     ],
 )

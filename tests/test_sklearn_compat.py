@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
-from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import RFE, SelectFromModel
@@ -18,6 +18,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
+    LeaveOneGroupOut,
     TunedThresholdClassifierCV,
     cross_val_predict,
     cross_validate,
@@ -111,6 +112,37 @@ def test_out_of_fold_probabilities_with_a_class_in_one_fold_only():
     np.testing.assert_array_equal(probability[:60, [0, 3]], 0)
 
 
+@pytest.mark.parametrize("parameters", [{}, {"tol": 1e-12}], ids=["default", "tight"])
+@pytest.mark.parametrize(
+    "weight_decays",
+    [
+        [0.1, 1.0],
+        # C = 1, 10 and 100 of S = 253.
+        pytest.param(["1/n_samples", 4e-4, 4e-5], marks=pytest.mark.xfail(strict=False, reason="ends within tol only")),
+    ],
+    ids=["strong", "scikit-learn's"],
+)
+def test_a_search_with_weights_equals_one_with_repeated_rows(parameters, weight_decays):
+    """The logic of scikit-learn's test_search_cv_sample_weight_equivalence, with its tolerances."""
+    rng = np.random.RandomState(42)
+    X, y, weight = rng.rand(120, 240), rng.randint(0, 3, size=120), rng.randint(0, 5, size=120)
+    groups = np.tile(np.arange(4), 30)
+    model, grid = SoftmaxRegression(**parameters), {"weight_decay": weight_decays}
+    weighted = GridSearchCV(model, grid, cv=list(LeaveOneGroupOut().split(X, groups=groups)))
+    weighted.fit(X, y, sample_weight=weight)
+    X_repeated, y_repeated, groups_repeated = (values.repeat(weight, axis=0) for values in (X, y, groups))
+    repeated = GridSearchCV(model, grid, cv=list(LeaveOneGroupOut().split(X_repeated, groups=groups_repeated)))
+    repeated.fit(X_repeated, y_repeated)
+    for key in repeated.cv_results_:
+        if key.endswith("score"):
+            np.testing.assert_allclose(repeated.cv_results_[key], weighted.cv_results_[key], rtol=1e-7, err_msg=key)
+    for key in ("best_score_", "best_index_"):
+        assert getattr(repeated, key) == pytest.approx(getattr(weighted, key), abs=1.5e-7)
+    for method in ("predict_proba", "decision_function", "predict"):
+        expected, result = (getattr(search, method)(X) for search in (repeated, weighted))
+        np.testing.assert_allclose(expected, result, rtol=1e-7, atol=1e-9, err_msg=method)
+
+
 @pytest.mark.parametrize("method", ["sigmoid", "temperature"])
 def test_calibration(method):
     if method == "temperature" and sklearn.__version__ < "1.8":
@@ -129,6 +161,19 @@ def test_stacking_and_voting():
     stack = StackingClassifier(members, final_estimator=SoftmaxRegression()).fit(X, y)
     assert stack.score(X, y) > 0.95
     assert VotingClassifier(members, voting="soft").fit(X, y).score(X, y) > 0.95
+
+
+def test_bagging_of_few_samples_of_which_a_draw_may_hold_one_class():
+    X, y = WINE
+    X = StandardScaler().fit_transform(X)
+    few = np.r_[0:2, 60:62]
+    ours, theirs = (
+        BaggingClassifier(member, n_estimators=30, random_state=0).fit(X[few], y[few])
+        for member in (SoftmaxRegression(), LogisticRegression())
+    )
+    assert any(np.isinf(member.intercept_).all() for member in ours.estimators_)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=0.01)
 
 
 def test_feature_selection_by_coefficients():

@@ -35,6 +35,23 @@ def test_a_class_of_zero_weight_stays_in_classes():
     assert target.values[[0, 2, 3]].tolist() == [0, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("y", "options"),
+    [
+        ([0, 1, 2, 2], {"sample_weight": [0, 2, 0, 0]}),
+        ([1, 1], {"classes": [0, 1, 2]}),
+        ([[0, 1, 0], [0, 1, 0]], {}),
+        ([[0.5, 0.5, 0], [1, 0, 0]], {"class_weight": {0: 0, 1: 4}}),
+    ],
+)
+def test_one_class_may_have_all_of_the_weight(y, options):
+    target = encode(y, **options)
+    assert target.classes.tolist() == [0, 1, 2]
+    assert target.present.tolist() == [False, True, False]
+    assert target.frequency.tolist() == [1]
+    assert target.weight_sum == 2
+
+
 @pytest.mark.parametrize("dtype", [int, bool, float])
 def test_one_hot_rows_become_indices(dtype):
     target = encode(np.eye(3, dtype=dtype)[[2, 0, 2]], classes=["a", "b", "c"])
@@ -78,7 +95,9 @@ def test_a_row_left_without_weight_counts_for_nothing():
     assert np.isfinite(target.values).all()
 
 
-@pytest.mark.parametrize("weight", [None, 2.0, [1, 2, 0], np.array([1, 2, 0], dtype=np.float32), (True, False, True)])
+@pytest.mark.parametrize(
+    "weight", [None, 2.0, np.array(2.0), [1, 2, 0], np.array([1, 2, 0], dtype=np.float32), (True, False, True)]
+)
 def test_sample_weights_become_float64(weight):
     result = check_sample_weight(weight, 3)
     assert result is None if weight is None else (result.dtype == np.float64 and result.shape == (3,))
@@ -87,9 +106,8 @@ def test_sample_weights_become_float64(weight):
 @pytest.mark.parametrize(
     ("y", "options", "error", "message"),
     [
-        ([1, 1, 1], {}, ValueError, "y must hold at least 2 classes with positive weight; got one class, 1"),
-        ([0, 1], {"sample_weight": [1, 0]}, ValueError, "at least 2 classes with positive weight; got one class, 0"),
-        ([0, 1], {"class_weight": {0: 0, 1: 0}}, ValueError, "2 classes with positive weight; got none"),
+        ([1, 1, 1], {}, ValueError, "y must hold at least 2 classes, or classes= name them; got one class, 1"),
+        ([0, 1], {"class_weight": {0: 0, 1: 0}}, ValueError, "y must hold a class with positive weight; got none"),
         ([0, 1, 5, 7], {"classes": [0, 1]}, ValueError, "only labels in classes; got 2 other: 5, 7"),
         (list(range(30)) * 3, {"classes": [0, 1]}, ValueError, r"got 28 other: 2, 3, .*11, \.\.\."),
         ([0, 1], {"classes": [0, 1, 1]}, ValueError, r"classes must be at least 2 different.*got \[0, 1, 1\]"),
@@ -100,15 +118,32 @@ def test_sample_weights_become_float64(weight):
         (np.array(["a", 1], dtype=object), {}, TypeError, "y must hold labels that can be sorted, of one type"),
         ([0, 1], {"class_weight": {2: 1}}, ValueError, "class_weight must have labels in y or classes.*got 2"),
         ([0, 1], {"class_weight": {0: -1}}, ValueError, "class_weight must be non-negative.*got -1 for class 0"),
-        ([0, 1], {"class_weight": {0: np.inf}}, ValueError, "class_weight.*finite; got inf"),
+        ([0, 1], {"class_weight": {0: np.inf}}, ValueError, "class_weight.*finite numbers; got inf"),
         ([0, 1], {"class_weight": {0: "x"}}, ValueError, "class_weight.*got 'x' for class 0"),
+        ([0, 1], {"class_weight": {0: None}}, ValueError, "class_weight must be non-negative.*got None for class 0"),
+        ([0, 1], {"class_weight": {0: 1 + 0j}}, ValueError, r"class_weight.*finite numbers; got \(1\+0j\) for class 0"),
+        ([0, 1], {"class_weight": {0: [1]}}, ValueError, r"class_weight must be.*got \[1\] for class 0"),
+        ([0, 1], {"class_weight": {0: np.ones(2)}}, ValueError, "class_weight must be.*got array.* for class 0"),
+        ([0, 1], {"class_weight": {0: 10**400}}, ValueError, "class_weight must be.*got 1000.* for class 0"),
+        (
+            [0, 0, 1],
+            {"class_weight": {0: 1e308}},
+            ValueError,
+            r"class_weight must leave a finite sum.*got \{0: 1e\+308\}",
+        ),
+        ([0, 1], {"classes": []}, ValueError, r"classes must be at least 2 different labels of one type; got \[\]"),
+        ([0, 1], {"classes": [0, 1, None]}, TypeError, r"classes must be.*of one type; got \[0, 1, None\]"),
+        ([0, 1], {"classes": [0, 1, "a"]}, TypeError, r"classes must be labels of one type; got \[0, 1, 'a'\]"),
+        ([0, 1], {"classes": [0, [1, 2]]}, ValueError, r"classes must be.*of one type; got \[0, \[1, 2\]\]"),
+        (np.array([0, np.nan], dtype=object), {}, ValueError, "y must be labels.*: "),
+        (np.array([0, None], dtype=object), {}, ValueError, "y must be labels.*: Unknown label type"),
         ([[1, 1, 0], [0, 1, 0]], {}, ValueError, "row of y must sum to 1.*row 0 sums to 2.*OneVsRestClassifier"),
         ([[2.0, 1.0], [0.5, 0.5]], {}, ValueError, "divide each row by its sum and pass the sums as sample_weight"),
         ([[1.5, -0.5], [0.5, 0.5]], {}, ValueError, "y must be non-negative.*got -0.5"),
         ([[1, 0], [0, 1]], {"classes": [0, 1, 2]}, ValueError, "classes must name each column.*2 columns; got 3"),
         ([[1, 0], [0, 1]], {"classes": ["b", "a"]}, ValueError, r"classes must be sorted.*got \['b', 'a'\].*argsort"),
         ([["a", "b"], ["b", "a"]], {}, TypeError, "y must hold real numbers"),
-        (np.array([["a", "b"]], dtype=object), {}, ValueError, "could not convert"),
+        (np.array([["a", "b"]], dtype=object), {}, ValueError, "y must be labels.*could not convert"),
     ],
 )
 def test_errors(y, options, error, message):
@@ -126,9 +161,18 @@ def test_errors(y, options, error, message):
         ([[1, 1, 1]], r"sample_weight must be 1D.*got shape \(1, 3\)"),
         ([1, np.nan, 1], "sample_weight contains NaN"),
         ([1, np.inf, 1], "sample_weight contains infinity"),
-        (["a", "b", "c"], "could not convert string to float"),
+        (["a", "b", "c"], "sample_weight must be finite numbers.*could not convert string to float"),
+        ([b"a", b"b", b"c"], "sample_weight must be finite numbers.*could not convert string to float"),
+        ("abc", "sample_weight must be finite numbers.*one for each row of X, or one for all"),
+        ([1, [1, 2], 3], "sample_weight must be finite numbers.*sequence"),
+        ([{}, {}, {}], "sample_weight must be finite numbers.*not 'dict'"),
+        ([1j, 1, 1], "sample_weight must be finite numbers"),
+        (1j, "sample_weight must be finite numbers.*not 'complex'"),
+        ([10**400, 1, 1], "sample_weight must be finite numbers.*too large"),
+        ([], "sample_weight must be finite numbers.*0 sample"),
+        ([1, None, 1], "sample_weight contains NaN"),
     ],
 )
 def test_sample_weight_errors(weight, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         check_sample_weight(weight, 3)

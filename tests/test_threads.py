@@ -1,6 +1,10 @@
 """Threads: the same answer for any number of them, and within the limits in force."""
 
+import os
+import signal
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -85,6 +89,101 @@ def test_limits_are_restored_after_an_error():
     with pytest.raises(RuntimeError), workers():
         raise RuntimeError
     assert blas_threads() == before
+
+
+class InterruptAt:
+    """Raises KeyboardInterrupt at the call, line or instruction of `_threads` with this number."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __call__(self, frame, event, _):
+        if frame.f_code.co_filename != _threads.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        if event in ("call", "line", "opcode"):
+            self.number -= 1
+            if self.number < 0:
+                raise KeyboardInterrupt
+        return self
+
+
+def test_limits_are_restored_after_an_interrupt_wherever_it_comes():
+    before, traced = blas_threads(), sys.gettrace()
+    with ThreadPoolExecutor(1) as other:
+        for number in range(10_000):
+            interrupted = None
+            sys.settrace(InterruptAt(number))
+            try:
+                with workers(1):
+                    pass
+            except KeyboardInterrupt as interrupt:
+                interrupted = interrupt  # so that its frames live on, and no finaliser helps
+            finally:
+                sys.settrace(traced)
+            assert blas_threads() == before
+            assert not _threads._one_thread._users
+            free = other.submit(_threads._one_thread._lock.acquire, timeout=10)
+            assert free.result()
+            other.submit(_threads._one_thread._lock.release).result()
+            if interrupted is None:
+                break
+    assert 200 < number < 9_999
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # from Python 3.12 on, of the other thread
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_forked_process_is_free_of_the_fits_that_it_left_behind(locked):
+    X, y = DATA[0][:500], DATA[1][:500]
+    before, inside, done = blas_threads(), threading.Event(), threading.Event()
+
+    def fit():
+        with workers():
+            if locked:
+                _threads._one_thread._lock.acquire()
+            inside.set()
+            done.wait()
+            if locked:
+                _threads._one_thread._lock.release()
+
+    thread = threading.Thread(target=fit)
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            free = blas_threads() == before
+            status = 0 if free and SoftmaxRegression(0.1).fit(X, y).converged_ and blas_threads() == before else 2
+        finally:
+            os._exit(status)
+    done.set()
+    thread.join()
+    assert exit_status(child) == 0
+    assert blas_threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_forked_inside_a_fit_goes_on_without_its_threads():
+    with workers(2) as pool:
+        assert pool.map(abs, [-1, -2]) == [1, 2]
+        child = os.fork()
+        if not child:
+            os._exit(0 if pool.map(abs, [-1, -2, -3]) == [1, 2, 3] else 1)
+        assert exit_status(child) == 0
+
+
+def exit_status(child, seconds=30):
+    """Of a process that is killed after so many seconds."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if (ended := os.waitpid(child, os.WNOHANG))[0]:
+            return os.waitstatus_to_exitcode(ended[1])
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_fits_in_threads_agree_and_restore_the_limits():
