@@ -24,6 +24,8 @@ from skmax._softmax import FloatArray
 # Spreads that a column's mean may lie from zero before products lose digits to it, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
 
+_SMALLEST = 1e-145
+
 # Columns whose part that is independent of the others is smaller than this share of the largest are taken for
 # dependent, and for nearly dependent. To find out needs a table of so many numbers at most.
 _DEPENDENT, _NEARLY_DEPENDENT, _LARGEST_TURN = 1e-12, 1e-4, 2**22
@@ -80,9 +82,15 @@ class Columns:
             raise ValueError(
                 f"X must have values whose squares are finite, up to about 1e150; got larger ones in column {column}."
             )
+        if rows.dtype == np.float32 and rows.n_samples * np.sqrt(squares.max(initial=0)) > np.finfo(np.float32).max:
+            raise ValueError(
+                "X must have values whose sum is finite in its dtype, float32; got larger ones in column "
+                f"{int(squares.argmax())}. Pass X as float64."
+            )
         mean = mean if centred else np.zeros_like(mean)
         scale = np.sqrt(np.maximum(squares - mean**2, 0))
-        scale[scale <= 1e-7 * np.abs(mean)] = 0  # what rounding leaves of a constant column
+        # What rounding leaves of a constant column, and what is so small that the penalty over its square overflows.
+        scale[(scale <= 1e-7 * np.abs(mean)) | (scale < _SMALLEST)] = 0
         return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
 
     def independent(self, rows: Rows, *, centred: bool, precision: float, digits: float) -> "Columns":

@@ -86,7 +86,7 @@ class Objective:
             loss_sum = sums[-1] - np.vdot(theta, self._target_sum)
             gradient_sum = sums[:-1].reshape(theta.shape) - self._target_sum
         coef = theta[:, : self.n_features]
-        value = loss_sum / self.rows.weight_sum + self.weight_decay / 2 * np.vdot(coef, coef)
+        value = loss_sum / self.rows.weight_sum + self._penalty(coef)
         gradient = gradient_sum / self.rows.weight_sum
         gradient[:, : self.n_features] += self.weight_decay * coef
         return float(value), gradient.ravel()
@@ -95,7 +95,11 @@ class Objective:
         """f alone, from the loss of each row."""
         loss = self.sum(_loss, theta, cost=self.cost) / self.rows.weight_sum
         coef, _ = self.split(theta)
-        return float(loss + self.weight_decay / 2 * np.vdot(coef, coef))
+        return float(loss + self._penalty(coef))
+
+    def _penalty(self, coef: Float64Array) -> float:
+        # Without it, coefficients may be too large to be squared.
+        return self.weight_decay / 2 * float(np.vdot(coef, coef)) if self.weight_decay else 0.0
 
     @functools.cached_property
     def floor(self) -> float:
@@ -179,7 +183,7 @@ class Objective:
             return None
         kept = self.over(self.rows.weighted(weight))
         coef, _ = self.split(theta)
-        penalty = self.weight_decay / 2 * np.vdot(coef, coef)
+        penalty = self._penalty(coef)
         loss = (self.value(theta) - penalty) - (kept.value(theta) - penalty) * total / self.rows.weight_sum
         return kept, max(0.0, float(loss))
 

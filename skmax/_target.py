@@ -1,5 +1,6 @@
 """From the `y` and weights that a user passes to the classes, targets and weights that the objective takes."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ class Target:
     values : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_present)
         Index of each row's class among those present, or each row's distribution over them where some row has several.
     sample_weight : ndarray of float64, shape (n_samples,), or None
-        With the class weights multiplied in.
+        With the class weights multiplied in, in units of a power of two next to their sum.
     frequency : ndarray of shape (n_present,)
         Share of each present class in the total weight.
     weight_sum : float
@@ -146,6 +147,9 @@ class Encoding:
             # Rows of an absent class have weight zero: any index will do for them.
             present = self.present
             values = values[:, present] if values.ndim == 2 else np.maximum(np.cumsum(present) - 1, 0)[values]
+        if weight is not None:
+            # float32 has no room for weights of any size, and f only knows their shares.
+            weight = np.ldexp(weight, -math.frexp(self.weight_sum)[1])
         return Target(self.classes, self.present, values, weight, self.frequency, self.weight_sum)
 
 
@@ -228,7 +232,8 @@ def check_sample_weight(
         raise ValueError(f"sample_weight must be non-negative; got {weight[where]:g} at position {where}.")
     with np.errstate(over="ignore"):
         total = weight.sum()
-    if not 0 < total < np.inf and not (may_be_zero and total == 0):
+    # 1/n_samples, the default weight decay, is one over the sum.
+    if not (0 < total < np.inf and 1 / float(total) < np.inf) and not (may_be_zero and total == 0):
         raise ValueError(f"sample_weight must have a finite sum above zero; got {total:g}.")
     return weight
 

@@ -222,7 +222,7 @@ class DaskSoftmaxRegression(SoftmaxRegression):
     def _objective(self, X: "_Partitions", target: Target, pool: Workers) -> Objective:
         partitions = X.map(_local_objective, X.encoding, X.dtype, X.is_sparse, self.fit_intercept, places=True)
         return _RemoteObjective(
-            _RemoteRows(partitions, self.n_features_in_, target.weight_sum, pool),
+            _RemoteRows(partitions, self.n_features_in_, sum(partitions.gather(_weight_sum)), pool),
             target.values,
             n_classes=len(target.frequency),
             n_logits=target.n_logits,
@@ -398,6 +398,13 @@ class _RemoteRows(Rows):
         partitions = self.partitions.map(_seen_from, origin)
         return _RemoteRows(partitions, self.n_features, self.weight_sum, self.workers)
 
+    def in_float64(self) -> "_RemoteRows":
+        if self.dtype == np.float64:
+            return self
+        other = copy.copy(self)
+        other.partitions, other.dtype = self.partitions.map(_in_float64), np.dtype(np.float64)
+        return other
+
     def at(self, index: NDArray[np.intp] | slice) -> Design:
         return self.fetch(index)[0]
 
@@ -541,6 +548,14 @@ def _sum_of_rows(
 ) -> T:
     with workers(n_threads) as pool:
         return objective.rows.on(pool).sum(function, *args, cost=cost)
+
+
+def _weight_sum(objective: Objective) -> float:
+    return objective.rows.weight_sum
+
+
+def _in_float64(objective: Objective) -> Objective:
+    return objective.over(objective.rows.in_float64())
 
 
 def _seen_from(objective: Objective, origin: Float64Array) -> Objective:
