@@ -52,8 +52,7 @@ _CONTRACTS = 0.3
 # So it is where a Hessian takes as long as more than a few evaluations.
 _SMALL, _FARTHEST, _CHEAP = 0.1, 20.0, 3.0
 _ROUNDING = 1e-12  # of f, relative to 1 + |f|
-# A change of logits after which nothing but rounding is left of exp(-tau), and how many directions are gone along.
-_INFINITY, _DIRECTIONS = 50.0, 5
+_INFINITY = 800.0  # a change of logits after which nothing is left of exp(-tau)
 # How often rows are left out of a bound: those of which a step of the decrement's length changes a logit by more.
 _DROPS, _NEAR = 3, 0.1
 # Conjugate gradients end where what is left of the gradient can add no more than the decrement so far, or after so many
@@ -336,23 +335,31 @@ def _to_infinity(
     tol: float,
     max_steps: int,
 ) -> Attempt:
-    """`attempt` where f falls for ever along `step`, if that is all that is left to gain.
+    """`attempt` where f falls for ever along `step`, if what is left to gain otherwise can be told.
 
-    That is so if there is nothing to gain at a point so far along it that its own gain is exhausted, or only along more
-    such steps. Else what looked like infinity is the reach of outliers, and that point is a better one to go on from.
+    So far along it that its own gain is exhausted, but for what underflows, the others have a minimum of their own, or
+    fall for ever in another direction. Newton steps lead there. If they do not, what looked like infinity may be the
+    reach of outliers, and the point so far along is a better one to go on from.
     """
-    far, onwards = attempt.point, step
-    for _ in range(_DIRECTIONS):
-        far = Point.of(function, far.theta + _INFINITY / function.largest_change(onwards) * onwards)
-        change = attempt.preconditioner if hessian is None else hessian.roughly_at(far.theta)
+    far = Point.of(function, attempt.point.theta + _INFINITY / function.largest_change(step) * step)
+    proof = dataclasses.replace(attempt.proof, change=0.0)
+    for _ in range(_MOST_HESSIANS if hessian is not None else 0):
+        change = hessian.roughly_at(far.theta)  # type: ignore[union-attr]
         v = change.backward(far.gradient)
         onwards = -change.forward(v)
-        proof = Certificate.of(float(np.linalg.norm(v)), function.largest_change(onwards), is_bound=False)
-        if proof.holds or not function.recedes(onwards):
+        spread = function.largest_change(onwards)
+        proof = Certificate.of(float(np.linalg.norm(v)), spread, is_bound=False)
+        if spread < _SMALL:
             break
+        share = _INFINITY / spread if function.recedes(onwards) else np.log1p(spread) / spread
+        candidate = Point.of(function, far.theta + share * onwards)
+        if candidate.is_above(far):
+            break
+        far = candidate
     gap = proof.gap + max(0.0, attempt.point.value - far.value)
-    if gap <= tol and (proof.holds or function.recedes(onwards)):
-        return dataclasses.replace(attempt, proof=Certificate(gap, 0.0, is_bound=False), recession=step)
+    if proof.holds and gap <= tol:
+        # Never a certificate: there is no minimum to be near of.
+        return dataclasses.replace(attempt, proof=Certificate(gap, np.inf, is_bound=False), recession=step)
     if far.value < attempt.point.value and len(attempt.values) < max_steps:
         return dataclasses.replace(attempt, point=far, values=[*attempt.values, far.value])
     return attempt

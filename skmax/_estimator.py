@@ -317,7 +317,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 solution = minimize(
                     objective,
                     theta,
-                    functools.partial(preconditioner, objective, columns),
+                    functools.partial(preconditioner, columns),
                     tol=self.tol,
                     max_iter=self.max_iter,
                     exact=exact,

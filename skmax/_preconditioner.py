@@ -704,7 +704,7 @@ def whole_hessian_fits(objective: Objective) -> bool:
 
 
 def preconditioner(
-    objective: Objective, columns: Columns, theta: Float64Array, caution: float = 0.0, n_iter: int = 0
+    columns: Columns, objective: Objective, theta: Float64Array, caution: float = 0.0, n_iter: int = 0
 ) -> Preconditioner:
     """The Hessian at `theta`: a Kronecker product where it is one, or full, by classes, or its diagonal, as it pays.
 

@@ -19,6 +19,7 @@ SIAM Journal on Scientific Computing 16(5), 1190-1208.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import optimize
@@ -32,6 +33,8 @@ _STAGE_TOL = 0.3
 # With the whole Hessian, Newton steps take over where an old preconditioner estimates the gap at this, which is a
 # decrement of 1/200, over the evaluations that the Hessian takes; or a fresh one at so many times as much.
 _NEWTON_FROM, _FRESH = 1e-5, 10
+# Where f was off by more than this, relative to 1 + |f|, for want of digits, the exact one begins anew.
+_ASTRAY = 1e-3
 # The least that an attempt to certify which failed may lower the next one's estimate to.
 _LEAST_SHARE = 1e-3
 # A first step of a stage that goes uphill is quartered up to so often. If it took so many quarters, the next stage is
@@ -67,7 +70,7 @@ class Solution:
 def minimize(
     function: Function,
     start: Float64Array,
-    precondition: Callable[[Float64Array, float, int], Preconditioner],
+    precondition: Callable[[Any, Float64Array, float, int], Preconditioner],
     *,
     tol: float,
     max_iter: int,
@@ -77,11 +80,11 @@ def minimize(
     watch: Callable[[Float64Array, list[float]], bool] | None = None,
     report: Callable[[int, float, float], None] | None = None,
 ) -> Solution:
-    """Minimise `function` from `start`; `precondition` builds a preconditioner at the point that it is given.
+    """Minimise `function` from `start`; `precondition` builds a preconditioner for a function, at a point.
 
-    Its second argument is the caution: a curvature to add to each parameter's, as K. Levenberg (1944, Quarterly of
-    Applied Mathematics 2(2), 164-168) did, where the last stage's first step was much too long. Its third is the number
-    of iterations so far, of which a preconditioner may cost a part.
+    Its third argument is the caution: a curvature to add to each parameter's, as K. Levenberg (1944, Quarterly of
+    Applied Mathematics 2(2), 164-168) did, where the last stage's first step was much too long. Its fourth is how many
+    iterations there were so far: a preconditioner may cost a part of them.
 
     `exact` is the function to certify, where `function` has fewer digits, and `hessian` its Hessian, where it pays.
 
@@ -102,12 +105,14 @@ def minimize(
     while True:
         n_iter = len(loss_curve) - 1
         newton = hessian if hessian is not None and hessian.pays(n_iter) else None
-        preconditioner = at_hand or precondition(point.theta, caution, n_iter)
+        preconditioner = at_hand or precondition(function, point.theta, caution, n_iter)
         estimate = _estimate(preconditioner, point)
         near = tol if newton is None else max(tol, _FRESH * newton_from)
         given_up = stopped or n_iter >= max_iter or not np.isfinite(estimate)
         if function is not exact and (stuck or given_up or estimate <= near):
-            function, point, stuck = exact, Point.of(exact, point.theta), False
+            rounded, function, point, stuck = point.value, exact, Point.of(exact, point.theta), False
+            if not abs(point.value - rounded) <= _ASTRAY * (1 + abs(point.value)):
+                point, preconditioner = Point.of(exact, start), precondition(exact, start, 0.0, n_iter)
             loss_curve[-1] = point.value
             estimate = _estimate(preconditioner, point)
         if stuck or given_up or estimate <= near:
@@ -123,7 +128,7 @@ def minimize(
             )
             point, preconditioner, proof = attempt.point, attempt.preconditioner, attempt.proof
             loss_curve += attempt.values
-            if stuck or given_up or proof.within(tol):
+            if stuck or given_up or proof.within(tol) or attempt.recession is not None:
                 break
             # The same claim again would end in the same way. The change that a Newton step makes falls with its length.
             share = min(1.0, tol / proof.gap if proof.gap > 0 else 1.0, proof.change**-2 if proof.change > 1 else 1.0)
