@@ -55,9 +55,9 @@ _ROUNDING = 1e-12  # of f, relative to 1 + |f|
 _INFINITY = 800.0  # a change of logits after which nothing is left of exp(-tau)
 # How often rows are left out of a bound: those of which a step of the decrement's length changes a logit by more.
 _DROPS, _NEAR = 3, 0.1
-# Conjugate gradients end where what is left of the gradient can add no more than the decrement so far, or after so many
-# steps or this share of the iterations: a fifth of a fit, as a step takes as long as two iterations.
-_GAP_SLACK, _GAP_STEPS, _GAP_STEPS_SHARE = 2.0, 10, 0.1
+# Conjugate gradients end where what is left of the gradient adds no more than a fifth to the decrement, or after so
+# many steps or this share of the iterations: a fifth of a fit, as a step takes as long as two iterations.
+_GAP_SLACK, _GAP_STEPS, _GAP_STEPS_SHARE = 1.2, 10, 0.1
 _HOPELESS = 3.0  # times `tol`: a gap that is known to be larger needs not be known better
 
 

@@ -355,7 +355,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         losses, gaps = [], []
         for objective, columns, _, solution in model._solutions(X, target, weight_decays.tolist()):
             losses.append(leave_one_out_losses(objective, columns, solution.theta))
-            gaps.append(solution.certificate.gap)
+            gaps.append(solution.gap)
         return -np.minimum(np.transpose(losses), -LEAST_LOG_PROBABILITY), np.array(gaps)
 
     def _choose(self, scores: Float64Array) -> None:

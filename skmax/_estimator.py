@@ -470,7 +470,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self.coef_[target.present] = coef
             self.intercept_[target.present] = intercept
         self.objective_ = solution.value
-        self.gap_ = solution.certificate.gap
+        self.gap_ = solution.gap
         self.gap_is_bound_ = solution.certificate.is_bound
         self.converged_ = solution.converged
         self.n_iter_ = solution.n_iter

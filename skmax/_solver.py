@@ -63,6 +63,10 @@ class Solution:
     recession: Float64Array | None = None
 
     @property
+    def gap(self) -> float:
+        return self.certificate.gap
+
+    @property
     def n_iter(self) -> int:
         return len(self.loss_curve) - 1
 

@@ -1,0 +1,342 @@
+"""What is said of the distance from the minimum, held against functions and problems whose minimum is known."""
+
+import numpy as np
+import pytest
+from scipy import optimize
+from scipy.special import logsumexp
+from test_solver import Quadratic, Scaled, Smooth
+
+from skmax import SoftmaxRegression
+from skmax._certificate import Certificate, Point, _by_conjugate_gradients, certify
+from skmax._columns import Columns
+from skmax._objective import Objective
+from skmax._preconditioner import FullPreconditioner, WholeHessian
+from skmax._rows import Rows
+
+
+def estimate(function, point, change, n_steps=500, enough=np.inf):
+    return _by_conjugate_gradients(function, point, change, n_steps, enough)[0]
+
+
+# The formula.
+
+
+def test_psi_is_the_parabolas_at_zero_and_grows_to_one():
+    gaps = [Certificate.of(1.0, t, is_bound=True).gap for t in (0.0, 1e-9, 0.99e-4, 1.01e-4, 0.1, 0.5, 0.9, 1 - 1e-12)]
+    assert gaps[0] == 0.5
+    assert (np.diff(gaps) > 0).all()
+    assert gaps[-1] == pytest.approx(1, abs=1e-10)
+    # [ t + (1 - t) log(1 - t) ] / t^2 at t = 1/2, by hand: (1/2 - log(2) / 2) * 4
+    assert gaps[5] == pytest.approx(2 - 2 * np.log(2))
+    # The two branches meet: the next term of the series is t^2 / 12, 1e-9 there.
+    assert gaps[3] - gaps[2] == pytest.approx(2e-6 / 6, rel=1e-2)
+
+
+@pytest.mark.parametrize("change", [1.0, 2.0, np.inf, np.nan])
+def test_beyond_a_change_of_one_nothing_is_certified(change):
+    proof = Certificate.of(1e-9, change, is_bound=True)
+    assert not proof.holds
+    assert not proof.within(1.0)
+
+
+# Conjugate gradients.
+
+
+class Spread(Smooth):
+    """A quadratic with curvatures from 1e-4 to 1, whose gap lies in the small ones."""
+
+    curvature = np.geomspace(1e-4, 1, 200)
+
+    def __init__(self):
+        self.products = 0
+
+    def __call__(self, theta):
+        return np.dot(self.curvature, theta**2) / 2, self.curvature * theta
+
+    def hessian_product(self, theta, direction):
+        self.products += 1
+        return self.curvature * direction
+
+
+def test_the_estimate_is_the_true_gap_whatever_the_preconditioner():
+    """Of a quadratic the Newton decrement is exact; the squared gradient in these coordinates says three times it."""
+    theta = np.array([2.0, 2.0, 3.0 + 1e-4])
+    point = Point.of(Quadratic(), theta)
+    change = Scaled(np.sqrt([1.0, 1e4 / 3, 1e8 / 5]))
+    proof, step = _by_conjugate_gradients(Quadratic(), point, change, 3, np.inf)
+    assert proof.gap == pytest.approx(point.value)
+    np.testing.assert_allclose(theta + step, [1, 2, 3])
+    assert not proof.is_bound
+
+
+def test_what_is_left_of_the_gradient_counts_as_the_smallest_curvature_seen():
+    """Without a preconditioner the first steps add little each, and hundreds are needed: no estimate is below half."""
+    point = Point.of(Spread(), 1e-3 / np.sqrt(Spread.curvature))
+    for n_steps in (1, 3, 10, 30, 100, 500):
+        gap = estimate(Spread(), point, Scaled(np.ones(200)), n_steps).gap
+        # The smallest Ritz value falls with the steps, and what it says of the rest comes from above.
+        assert gap > (0.5 if n_steps >= 10 else 0.1) * point.value
+    assert gap < 2 * point.value
+
+
+def test_conjugate_gradients_end_when_enough_is_known():
+    function = Spread()
+    point = Point.of(function, 1 / np.sqrt(Spread.curvature))
+    assert estimate(function, point, Scaled(np.ones(200)), enough=1e-3 * point.value).gap > 1e-3 * point.value
+    assert function.products < 10
+    function.products = 0
+    estimate(function, point, Scaled(np.sqrt(Spread.curvature)))
+    assert function.products == 2  # of a perfect preconditioner one would do
+
+
+def test_the_gap_is_not_hidden_by_directions_of_far_too_little_curvature():
+    """A preconditioner that takes six directions for flat spends its first steps there, where little is."""
+    far = np.sqrt([1, 1.5, 2, 3, 4, 5])
+    theta = np.append(0.1 / far, 1.0)
+    point = Point(theta, theta @ theta / 2, theta)
+
+    class Round(Smooth):
+        def hessian_product(self, theta, direction):
+            return direction
+
+    change = Scaled(np.append(1e-6 / far, 1.0))
+    assert estimate(Round(), point, change).gap >= 0.9 * point.value
+
+
+@pytest.mark.parametrize("product", [0.0, -1.0, np.nan, np.inf])
+def test_a_curvature_that_is_none_certifies_nothing(product):
+    class Broken(Quadratic):
+        def hessian_product(self, theta, direction):
+            return np.full_like(direction, product)
+
+        def largest_change(self, step):
+            return np.inf if not np.any(step) else 0.0
+
+    point = Point.of(Broken(), np.zeros(3))
+    assert not estimate(Broken(), point, Scaled(np.sqrt([1, 1e4, 1e8]))).within(1e-6)
+
+
+def test_a_step_that_changes_a_logit_by_one_certifies_nothing():
+    class Far(Quadratic):
+        def largest_change(self, step):
+            return 1.0
+
+    point = Point.of(Far(), np.array([1.0, 2.0, 3.0 + 1e-9]))
+    change = Scaled(np.sqrt([1, 1e4, 1e8]))
+    attempt = certify(Far(), point, change, None, 1e-6, n_iter=0, max_steps=0, final=True)
+    assert attempt.proof.gap <= 1e-6
+    assert not attempt.proof.within(1e-6)
+
+
+def test_work_that_fails_to_certify_is_a_step_all_the_same():
+    point = Point.of(Spread(), 1 / np.sqrt(Spread.curvature))
+    attempt = certify(Spread(), point, Scaled(np.ones(200)), None, 1e-12, n_iter=0, max_steps=1, final=False)
+    assert attempt.point.value < point.value
+    assert attempt.values == [attempt.point.value]
+
+
+# The bound, on softmax problems.
+
+
+def problem(seed, n_classes, outlier=1.0, weight_decay=0.01, n_samples=40):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_samples, 3))
+    X[0] *= outlier
+    y = rng.integers(0, n_classes, n_samples)
+    weight = rng.integers(0, 3, n_samples).astype(float)
+    objective = Objective(
+        Rows(X, weight),
+        y,
+        n_classes=n_classes,
+        n_logits=1 if n_classes == 2 else n_classes,
+        weight_decay=weight_decay,
+        fit_intercept=True,
+    ).exactly()
+    return objective, WholeHessian(objective, Columns.of(objective.rows, centred=True))
+
+
+def minimum(objective):
+    """By SciPy's trust region, with a Hessian by products, to the last digits."""
+    size = objective.n_logits * objective.n_columns
+
+    def hessian(theta):
+        # A curvature along the redundant direction, which has none, leaves the minimum where it is.
+        ones = np.kron(np.ones((objective.n_logits,) * 2), np.eye(objective.n_columns)) * (objective.n_logits > 1)
+        return np.column_stack([objective.hessian_product(theta, e) for e in np.eye(size)]) + ones
+
+    result = optimize.minimize(
+        objective, np.zeros(size), jac=True, hess=hessian, method="trust-exact", options={"gtol": 1e-12}
+    )
+    return result.x, result.fun
+
+
+@pytest.mark.parametrize("outlier", [1.0, 30.0, 1e3])
+@pytest.mark.parametrize("n_classes", [2, 3, 4])
+def test_the_bound_is_one(n_classes, outlier):
+    """At random distances from the minimum, of 1e-8 to 1e-1; close to it, it is the gap itself."""
+    n_held = 0
+    for seed in range(12):
+        objective, hessian = problem(seed, n_classes, outlier)
+        theta, least = minimum(objective)
+        rng = np.random.default_rng(seed)
+        step = rng.normal(size=(objective.n_logits, objective.n_columns))
+        step -= step.mean(axis=0) * (objective.n_logits > 1)
+        point = Point.of(objective, theta + 10 ** rng.uniform(-6, -1) * step.ravel())
+        change = hessian.at(point.theta)
+        attempt = certify(objective, point, change, hessian, 0.0, n_iter=0, max_steps=0, final=True)
+        if attempt.proof.is_bound and attempt.proof.holds:
+            n_held += 1
+            gap = point.value - least
+            assert gap <= attempt.proof.gap * (1 + 1e-6) + 1e-15
+            if attempt.proof.change < 0.01 and gap > 1e-11:
+                assert attempt.proof.gap <= 1.02 * gap
+    assert n_held >= 3
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_reach_bounds_what_a_step_can_change(n_classes):
+    """Against the largest change of each row's difference of logits, by linear algebra of the whole Hessian."""
+    objective, hessian = problem(0, n_classes, outlier=10.0)
+    theta = np.random.default_rng(1).normal(size=objective.n_logits * objective.n_columns)
+    whole = np.column_stack([objective.hessian_product(theta, e) for e in np.eye(theta.size)])
+    inverse = np.linalg.pinv(whole, rcond=1e-12)
+    x = np.column_stack([objective.rows.X, np.ones(objective.rows.n_samples)])[objective.rows.sample_weight > 0]
+    pairs = [np.array([1.0])] if n_classes == 2 else [np.eye(3)[k] - np.eye(3)[m] for k, m in ((0, 1), (0, 2), (1, 2))]
+    reach = max(np.sqrt(d @ inverse @ d) for row in x for d in (np.kron(pair, row) for pair in pairs))
+    bound = hessian.reach(hessian.at(theta))
+    assert reach <= bound <= 4 * np.sqrt(x.shape[1]) * reach
+
+
+def test_rows_that_void_the_bound_are_left_out_of_it():
+    """An outlier of which the model is sure, with no curvature to speak of, has a reach of 1e7."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    X[0] = [1e7, 1e7]
+    y = (X.sum(axis=1) + rng.logistic(size=60) > 0).astype(int)
+    model = SoftmaxRegression(0.1).fit(X, y)
+    assert model.converged_
+    assert model.gap_is_bound_
+    assert model.gap_ <= 1e-6
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_newton_steps_end_at_the_last_digits(n_classes):
+    objective, hessian = problem(3, n_classes)
+    theta, least = minimum(objective)
+    start = theta.reshape(objective.n_logits, -1) + 0.01 * np.arange(objective.n_logits)[:, None]
+    point = Point.of(objective, (start - start.mean(axis=0) * (n_classes == 3)).ravel())
+    attempt = certify(objective, point, hessian.at(point.theta), hessian, 1e-6, n_iter=0, max_steps=50, final=False)
+    assert attempt.proof.within(1e-15)
+    assert attempt.proof.is_bound
+    assert attempt.point.value == pytest.approx(least, abs=1e-15)
+    assert (np.diff([point.value, *attempt.values]) <= 0).all()
+    shift = attempt.point.theta.reshape(objective.n_logits, -1) - theta.reshape(objective.n_logits, -1)
+    if n_classes == 3:
+        shift = shift - shift.mean(axis=0)
+    np.testing.assert_allclose(shift, 0, atol=1e-8)  # trust-exact's own gradient is 1e-12, its curvature 1e-3
+
+
+def test_the_hessian_by_rows_is_the_one_by_sums():
+    for n_classes in (2, 4):
+        objective, _ = problem(5, n_classes)
+        theta = np.random.default_rng(2).normal(size=objective.n_logits * objective.n_columns)
+        by_sums, by_rows = (
+            FullPreconditioner(objective, Columns.of(objective.rows, centred=True), theta, sampled=False, by_rows=rows)
+            for rows in (False, True)
+        )
+        np.testing.assert_allclose(by_rows.inverse(), by_sums.inverse(), rtol=1e-9, atol=1e-12)
+        # ... and takes another penalty, too.
+        other = objective.penalised(1.0)
+        np.testing.assert_allclose(
+            by_rows.penalised(other).inverse(), by_sums.penalised(other).inverse(), rtol=1e-9, atol=1e-12
+        )
+
+
+def test_the_hessian_by_rows_keeps_what_sums_lose():
+    """Two columns that differ by 1e-9 of their spread: squares know nothing of it, rows do."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.normal(size=(50, 1)), 2, axis=1)
+    X[:, 1] += 1e-9 * rng.normal(size=50)
+    objective = Objective(
+        Rows(X), rng.integers(0, 2, 50), n_classes=2, n_logits=1, weight_decay=0.0, fit_intercept=False
+    ).exactly()
+    hessian = WholeHessian(objective, Columns.of(objective.rows, centred=False))
+    assert hessian.roughly_at(np.zeros(2)).is_singular()
+    change = hessian.at(np.zeros(2))
+    # At theta = 0 the Hessian is X^T X / 4 n; `forward` is a root of its inverse.
+    singular = np.linalg.svd(X / np.sqrt(200), compute_uv=False)
+    largest = np.linalg.norm(np.column_stack([change.forward(e) for e in np.eye(2)]), ord=2)
+    assert largest == pytest.approx(1 / singular[1], rel=1e-6)
+
+
+# Directions to infinity.
+
+
+def test_a_direction_to_infinity_is_known_by_its_rows():
+    X = np.array([[0.0, 0], [1, 0], [0, 0], [1, 0], [2, 0], [0, 1], [1, 1]])
+    y = np.array([0, 0, 1, 1, 0, 1, 1])
+    objective = Objective(Rows(X), y, n_classes=2, n_logits=1, weight_decay=0.0, fit_intercept=True)
+    assert objective.recedes(np.array([0.0, 1.0, 0.0]))  # the rows of x_1 = 1 are all of class 1
+    assert not objective.recedes(np.array([0.0, -1.0, 0.0]))
+    assert not objective.recedes(np.array([1.0, 0.0, 0.0]))
+    assert not objective.penalised(1e-9).recedes(np.array([0.0, 1.0, 0.0]))
+    np.testing.assert_array_equal(objective.recession(np.array([0.0, 1.0, 0.0])).change, [0, 1])
+
+
+def test_soft_targets_recede_only_if_no_class_of_theirs_loses():
+    X = np.array([[0.0], [1.0]])
+    soft = np.array([[0.5, 0.5, 0.0], [0.2, 0.8, 0.0]])
+    objective = Objective(Rows(X), soft, n_classes=3, n_logits=3, weight_decay=0.0, fit_intercept=True)
+    away = np.zeros((3, 2))
+    away[2] = -1.0  # only the third class, of which there is nothing, loses
+    assert objective.recedes(away.ravel())
+    away[1, 0] = 0.1
+    assert not objective.recedes(away.ravel())
+
+
+def test_the_floor_is_the_entropy_of_the_targets():
+    X = np.zeros((2, 1))
+    soft = np.array([[0.5, 0.5], [0.2, 0.8]])
+    weight = np.array([1.0, 3.0])
+    objective = Objective(Rows(X, weight), soft, n_classes=2, n_logits=1, weight_decay=0.0, fit_intercept=True)
+    entropy = -(soft * np.log(soft)).sum(axis=1)
+    assert objective.floor == pytest.approx(weight @ entropy / 4)
+    hard = Objective(Rows(X), np.array([0, 1]), n_classes=2, n_logits=1, weight_decay=0.0, fit_intercept=True)
+    assert hard.floor == 0
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_exact_objective_is_the_fast_one_with_more_digits(n_classes, soft):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 4))
+    target = rng.dirichlet(np.ones(n_classes), size=30) if soft else rng.integers(0, n_classes, 30)
+    n_logits = 1 if n_classes == 2 else n_classes
+    fast = Objective(
+        Rows(X, rng.uniform(size=30)),
+        target,
+        n_classes=n_classes,
+        n_logits=n_logits,
+        weight_decay=0.1,
+        fit_intercept=True,
+    )
+    theta = rng.normal(size=5 * n_logits)
+    (value, gradient), (exact_value, exact_gradient) = fast(theta), fast.exactly()(theta)
+    assert exact_value == pytest.approx(value, rel=1e-13)
+    assert fast.value(theta) == pytest.approx(value, rel=1e-13)
+    np.testing.assert_allclose(exact_gradient, gradient, atol=1e-14)
+
+
+def test_the_gradient_of_rows_that_are_sure_keeps_its_digits():
+    """Residuals of exp(-60), on a row of 1e10: the difference of the sums would be all rounding."""
+    X = np.array([[1e10], [-1e10]])
+    objective = Objective(Rows(X), np.array([1, 0]), n_classes=2, n_logits=1, weight_decay=0.0, fit_intercept=False)
+    value, gradient = objective.exactly()(np.array([60e-10]))
+    assert gradient[0] == pytest.approx(-1e10 * np.exp(-60), rel=1e-12)
+    assert value == pytest.approx(np.exp(-60), rel=1e-12)
+    three = Objective(Rows(X), np.array([1, 0]), n_classes=3, n_logits=3, weight_decay=0.0, fit_intercept=False)
+    theta = np.array([-30e-10, 30e-10, 0.0])
+    z = np.outer(X[:, 0], theta)
+    value, gradient = three.exactly()(theta)
+    assert value == pytest.approx(np.mean([logsumexp(z[0] - z[0, 1]), logsumexp(z[1] - z[1, 0])]), rel=1e-12)
+    assert gradient[1] == pytest.approx(-1e10 * np.exp(-30) / 2, rel=1e-9)
