@@ -31,6 +31,7 @@ and the bound of f_-D, which has a gradient and a Hessian of its own, may hold.
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -122,13 +123,24 @@ class Certificate:
         return self.change < 1
 
     def within(self, tol: float) -> bool:
-        return self.holds and self.gap <= tol
+        return bool(self.holds and self.gap <= tol)
 
 
 def _psi(t: float) -> float:
     if t < _FLAT:
         return 1 / 2 + t / 6
     return float((t + (1 - t) * np.log1p(-t)) / t**2) if t < 1 else 1.0
+
+
+class Steps:
+    """The steps that an attempt may take: at most `left`, each told to `accept`, which ends them by True."""
+
+    def __init__(self, left: int, accept: Callable[[Point], bool]) -> None:
+        self.left = left
+        self._accept = accept
+
+    def take(self, point: Point) -> None:
+        self.left = 0 if self._accept(point) else self.left - 1
 
 
 @dataclass(frozen=True)
@@ -142,8 +154,6 @@ class Attempt:
     proof : Certificate
     preconditioner : Preconditioner
         Of a point nearby.
-    values : list of float
-        f after each step from where it began.
     recession : ndarray of shape (n_parameters,), or None
         A step along which f falls for ever, if that is what was found.
     """
@@ -151,7 +161,6 @@ class Attempt:
     point: Point
     proof: Certificate
     preconditioner: Any  # a Preconditioner
-    values: list[float] = dataclasses.field(default_factory=list)
     recession: Float64Array | None = None
 
 
@@ -163,17 +172,17 @@ def certify(
     tol: float,
     *,
     n_iter: int,
-    max_steps: int,
+    steps: Steps,
     final: bool,
 ) -> Attempt:
-    """Bound or estimate the gap at `point`, or at one below that the work for it leads to, in at most `max_steps`.
+    """Bound or estimate the gap at `point`, or at one below that the work for it leads to by `steps`.
 
     `hessian` is None where the whole one would take too long. If this is the `final` attempt, what is known of a gap is
     wanted even if it is far above `tol`, and steps are taken that L-BFGS would do better.
     """
     floor = Certificate(max(0.0, point.value - function.floor), 0.0, is_bound=True)
     if hessian is not None:
-        attempt, step = _by_newton(function, point, preconditioner, hessian, max_steps, final)
+        attempt, step = _by_newton(function, point, preconditioner, hessian, steps, final)
         if not attempt.proof.holds and attempt.preconditioner.is_singular():
             # It has more digits in the products with vectors than can be factorised.
             proof, _ = _by_conjugate_gradients(function, attempt.point, attempt.preconditioner, _GAP_STEPS, np.inf)
@@ -189,14 +198,15 @@ def certify(
         attempt = Attempt(point, proof, preconditioner)
     if attempt.proof.within(tol):
         return attempt
-    if floor.within(tol):
+    if floor.within(tol) or not attempt.proof.gap <= floor.gap:
         return dataclasses.replace(attempt, proof=floor)
     if attempt.proof.gap <= tol and function.recedes(step):
-        return _to_infinity(function, attempt, step, hessian, tol, max_steps)
-    if hessian is None and max_steps > 0:  # else the steps are taken already
+        return _to_infinity(function, attempt, step, hessian, tol, steps)
+    if hessian is None and steps.left > 0:  # else they are taken already
         further = Point.of(function, point.theta + step / max(1.0, attempt.proof.change))
         if further.value < point.value:
-            return dataclasses.replace(attempt, point=further, values=[further.value])
+            steps.take(further)
+            return dataclasses.replace(attempt, point=further)
     return attempt
 
 
@@ -205,7 +215,7 @@ def _by_newton(
     point: Point,
     preconditioner: Preconditioner,
     hessian: WholeHessian,
-    max_steps: int,
+    steps: Steps,
     final: bool,
 ) -> tuple[Attempt, Float64Array]:
     """Newton steps to the last digits, as long as each leaves a small part of the decrement, and a bound of the gap.
@@ -221,11 +231,10 @@ def _by_newton(
     change: FullPreconditioner = preconditioner if is_here else hessian.at(point.theta)  # type: ignore[assignment]
     most = max(_LEAST_HESSIANS, min(_MOST_HESSIANS, int(_MOST_HESSIANS / hessian.evaluations)))
     farthest = np.inf if final else _FARTHEST if hessian.evaluations <= _CHEAP else 0.0
-    values: list[float] = []
     for n_hessians in range(1, most + 1):
         base, v = point, change.backward(point.gradient)
         decrement, stale = float(np.linalg.norm(v)), False
-        while decrement > _LAST_DECREMENT and not stale and len(values) < max_steps:
+        while decrement > _LAST_DECREMENT and not stale and steps.left > 0:
             step = -change.forward(v)
             candidate = Point.of(function, point.theta + step)
             v_there = change.backward(candidate.gradient)
@@ -241,10 +250,10 @@ def _by_newton(
             # Of points so close, f cannot tell which is lower but by its rounding.
             point = dataclasses.replace(candidate, value=min(candidate.value, point.value))
             v, decrement = v_there, float(np.linalg.norm(v_there))
-            values.append(point.value)
+            steps.take(point)
             # Another Hessian, with which three steps are enough, where this one needs more than it takes to build that.
             stale = stale or _steps_to_go(decrement, rate) > hessian.evaluations + 3
-        if not stale or n_hessians == most or len(values) >= max_steps:
+        if not stale or n_hessians == most or steps.left <= 0:
             break
         change = hessian.at(point.theta)
     moved = 0.0 if point is base else function.largest_change(point.theta - base.theta)
@@ -255,7 +264,7 @@ def _by_newton(
         spread = function.largest_change(step)
         sure = spread < _SMALL and not change.is_singular()
         proof = Certificate.of(decrement, spread if sure else max(1.0, spread), is_bound=False)
-    return Attempt(point, proof, change, values), step
+    return Attempt(point, proof, change), step
 
 
 def _steps_to_go(decrement: float, rate: float) -> float:
@@ -276,7 +285,7 @@ def _bound(
     dropped, share = 0.0, 1.0
     for _ in range(_DROPS):
         if proof.holds:
-            return dataclasses.replace(proof, gap=share * proof.gap + dropped)
+            return dataclasses.replace(proof, gap=float(share * proof.gap + dropped))
         rest = hessian.without_far_rows(theta, change, _NEAR / (stretch**2 * decrement)) if decrement > 0 else None
         if rest is None:
             break
@@ -316,7 +325,7 @@ def _by_conjugate_gradients(
         ratio, last = 1 / square, curvature
         square = float(np.dot(residual, residual))
         ratio *= square
-        smallest = linalg.eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(0, 0))[0]
+        smallest = float(linalg.eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(0, 0))[0])
         upper = decrement + square / min(1.0, max(smallest, np.finfo(float).tiny))
         if decrement / 2 > enough or (n and upper <= _GAP_SLACK * decrement):
             break
@@ -333,7 +342,7 @@ def _to_infinity(
     step: Float64Array,
     hessian: WholeHessian | None,
     tol: float,
-    max_steps: int,
+    steps: Steps,
 ) -> Attempt:
     """`attempt` where f falls for ever along `step`, if what is left to gain otherwise can be told.
 
@@ -360,6 +369,7 @@ def _to_infinity(
     if proof.holds and gap <= tol:
         # Never a certificate: there is no minimum to be near of.
         return dataclasses.replace(attempt, proof=Certificate(gap, np.inf, is_bound=False), recession=step)
-    if far.value < attempt.point.value and len(attempt.values) < max_steps:
-        return dataclasses.replace(attempt, point=far, values=[*attempt.values, far.value])
+    if far.value < attempt.point.value and steps.left > 0:
+        steps.take(far)
+        return dataclasses.replace(attempt, point=far)
     return attempt

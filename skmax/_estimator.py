@@ -300,9 +300,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             def watch(theta: Float64Array, loss_curve: list[float]) -> bool:
                 def attributes() -> dict[str, Any]:
                     so_far = copy.copy(self)
+                    coef, intercept = coordinates.outward(*objective.split(theta))
+                    unknown = Certificate(np.nan, np.inf, is_bound=False)
                     so_far._store(
-                        Solution(theta, loss_curve[-1], Certificate(np.nan, np.inf, False), False, loss_curve),
-                        *coordinates.outward(*objective.split(theta)),
+                        Solution(theta, loss_curve[-1], unknown, False, loss_curve),
+                        coef.astype(X.dtype, copy=False),
+                        intercept.astype(X.dtype, copy=False),
                         target,
                     )
                     return so_far._fitted_attributes()

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from skmax._certificate import Certificate, Function, Point, certify
+from skmax._certificate import Certificate, Function, Point, Steps, certify
 from skmax._preconditioner import Preconditioner, WholeHessian
 from skmax._rows import Float64Array
 
@@ -106,6 +106,13 @@ def minimize(
     claim, newton_from = _STAGE_TOL * tol, _NEWTON_FROM / max(1.0, hessian.evaluations if hessian else 1.0)
     n_stages, caution, stuck, stopped = 0, 0.0, False, False
     at_hand = first
+
+    def accept(point: Point) -> bool:
+        nonlocal stopped
+        loss_curve.append(point.value)
+        stopped = watch is not None and watch(point.theta, loss_curve)
+        return stopped
+
     while True:
         n_iter = len(loss_curve) - 1
         newton = hessian if hessian is not None and hessian.pays(n_iter) else None
@@ -127,12 +134,11 @@ def minimize(
                 newton if np.isfinite(estimate) else None,
                 tol,
                 n_iter=n_iter,
-                max_steps=0 if stopped else max_iter - n_iter,
+                steps=Steps(0 if stopped else max_iter - n_iter, accept),
                 final=stuck or given_up,
             )
             point, preconditioner, proof = attempt.point, attempt.preconditioner, attempt.proof
-            loss_curve += attempt.values
-            if stuck or given_up or proof.within(tol) or attempt.recession is not None:
+            if stuck or given_up or stopped or proof.within(tol) or attempt.recession is not None:
                 break
             # The same claim again would end in the same way. The change that a Newton step makes falls with its length.
             share = min(1.0, tol / proof.gap if proof.gap > 0 else 1.0, proof.change**-2 if proof.change > 1 else 1.0)

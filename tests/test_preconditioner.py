@@ -326,8 +326,8 @@ def test_the_choice_depends_on_the_cost(n_samples, n_features, n_classes, start,
         fit_intercept=True,
     )
     theta = np.zeros(n_classes * (n_features + 1))
-    assert isinstance(preconditioner(objective, columns_of(objective), theta), start)
-    assert isinstance(preconditioner(objective, columns_of(objective), theta + 1), later)
+    assert isinstance(preconditioner(columns_of(objective), objective, theta), start)
+    assert isinstance(preconditioner(columns_of(objective), objective, theta + 1), later)
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
@@ -344,7 +344,7 @@ def test_a_hard_fit_is_worth_a_dearer_preconditioner(monkeypatch, layout):
     columns, theta = columns_of(objective), np.ones(30 * 301)
 
     def kind(n_iter):
-        return type(preconditioner(objective, columns, theta, n_iter=n_iter))
+        return type(preconditioner(columns, objective, theta, n_iter=n_iter))
 
     assert kind(1) is DiagonalPreconditioner
     # a row of a sparse X is not filled
