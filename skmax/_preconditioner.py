@@ -34,8 +34,8 @@ from skmax._softmax import FloatArray, normalize_in_place
 _FULL_EVALUATIONS, _BLOCK_EVALUATIONS, _KRONECKER_EVALUATIONS = 20, 40, 30
 _LIMIT = 2**23
 # What the whole Hessian may cost at the end of a fit, to certify it: so many evaluations, or this share of the
-# iterations so far. Conjugate gradients cost as much.
-_WHOLE_EVALUATIONS, _WHOLE_SHARE = 10, 0.1
+# iterations so far, which conjugate gradients cost too; or so many operations, some 20 ms.
+_WHOLE_EVALUATIONS, _WHOLE_SHARE, _WHOLE_OPERATIONS = 10, 0.1, 3.3e8
 # The share of the inverse Hessian's trace that the jitter may hide from a bound.
 _HIDDEN = 0.5
 # A Hessian of unit diagonal with a smaller pivot than this is factorised from its rows instead, if that costs no more
@@ -750,8 +750,9 @@ class WholeHessian:
         return (self.objective.rows.n_samples * row + 2 / 3 * size**3) / _evaluation(self.objective)
 
     def pays(self, n_iter: int) -> bool:
-        """Whether it costs no more than a few evaluations, or a part of `n_iter`."""
-        return whole_hessian_fits(self.objective) and self.evaluations <= max(_WHOLE_EVALUATIONS, _WHOLE_SHARE * n_iter)
+        """Whether it costs no more than a few evaluations, or a part of `n_iter`, or little."""
+        allowed = max(_WHOLE_EVALUATIONS, _WHOLE_SHARE * n_iter, _WHOLE_OPERATIONS / _evaluation(self.objective))
+        return whole_hessian_fits(self.objective) and self.evaluations <= allowed
 
     def at(self, theta: Float64Array) -> FullPreconditioner:
         """To as many digits as there are."""

@@ -272,7 +272,7 @@ def problem(client, n_samples=9000, n_features=3, n_classes=4):
     target = model._encode(parts, None)
     options = {"n_classes": n_classes, "n_logits": n_classes, "weight_decay": 0.0, "fit_intercept": True}
     theta = 0.1 * rng.normal(size=n_classes * (n_features + 1))
-    return model._objective(parts, target, Rows(X)._workers), Objective(Rows(X, weight), y, **options), theta
+    return model._objective(parts, target, Rows(X).workers), Objective(Rows(X, weight), y, **options), theta
 
 
 @pytest.mark.parametrize(
