@@ -45,7 +45,7 @@ from skmax._rows import Float64Array
 _FLAT = 1e-4
 # Newton steps end at this decrement: logits are then within as much of those of the minimum, times the spread that
 # rows have. For them at least, and at most, so many Hessians are built, within as many evaluations as the most.
-_LAST_DECREMENT, _LEAST_HESSIANS, _MOST_HESSIANS = 1e-10, 4, 20
+_LAST_DECREMENT, _LEAST_HESSIANS, _MOST_HESSIANS = 1e-9, 4, 20
 # What a step must leave less of. (Along a direction in which f falls for ever, as exp(-tau), it leaves 1/e each time.)
 _CONTRACTS = 0.3
 # A Newton step that changes a logit by less than the smaller ends at rounding, if it does not make the decrement small.
@@ -192,7 +192,7 @@ def certify(
     elif floor.within(tol):
         return Attempt(point, floor, preconditioner)
     else:
-        n_products = max(_GAP_STEPS, int(_GAP_STEPS_SHARE * n_iter))
+        n_products = max(2, min(_GAP_STEPS, n_iter), int(_GAP_STEPS_SHARE * n_iter))
         enough = np.inf if final else _HOPELESS * tol
         proof, step = _by_conjugate_gradients(function, point, preconditioner, n_products, enough)
         attempt = Attempt(point, proof, preconditioner)

@@ -95,11 +95,14 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     objective_ : float
         f at the end.
     gap_ : float
-        Estimated distance of `objective_` from the minimum of f.
+        Distance of `objective_` from the minimum of f: an upper bound of it, but for rounding, or an estimate.
+    gap_is_bound_ : bool
+        Whether `gap_` is the bound. It is where the whole Hessian could be had for a small part of the fit.
     converged_ : bool
-        Whether `gap_` is within `tol`.
+        Whether `gap_` is within `tol`, and its formula holds: no Newton step from here changes a difference of logits
+        by 1 or more.
     n_iter_ : int
-        L-BFGS iterations.
+        Iterations: of L-BFGS, and Newton steps at the end.
     loss_curve_ : ndarray of shape (`n_iter_` + 1,)
         f at the start and after each iteration.
     n_features_in_ : int
@@ -120,9 +123,16 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     class, if those cost no more than 40 (and hold no more than 2^23 numbers); and otherwise from its diagonal, to which
     a fit that takes long adds the rows, up to 64 for each class, that have most of the curvature. They are built anew
     after 8 iterations or more. A dense `X` with fewer rows than columns is turned to as many columns as
-    rows, if these are no more than 200 times the classes. `gap_` is measured with the Hessian at the end, by conjugate
-    gradients in fresh coordinates: it is half the squared Newton decrement [3]_, as good an estimate as f is close to a
-    parabola there.
+    rows, if these are no more than 200 times the classes.
+
+    At the end, everything is taken in float64, whatever `X` is. Where the whole Hessian costs no more than some ten
+    evaluations, Newton steps go on to the last digits, and the self-concordance of the loss bounds the gap [3]_. Elsewhere
+    the gap is estimated by conjugate gradients. Coefficients are stored in the dtype of `X`, but for float32 where that
+    would cost a tenth of `tol`: then in float64. `objective_`, `gap_` and `converged_` are those of the coefficients as
+    stored.
+
+    With ``weight_decay=0`` the coefficients of columns that depend on one another are the shortest ones, the limit of
+    small weight decay; constant columns have zeros. Where the minimum is at infinity, a warning says so.
 
     From scikit-learn 1.9 on, `set_callbacks` sets scikit-learn's callbacks: they see each iteration as a task, with a
     fitted estimator equal to a fit stopped there, and stop the fit by returning True.
@@ -137,7 +147,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     .. [1] C. M. Bishop (2006). Pattern Recognition and Machine Learning. Springer. Section 4.3.4.
     .. [2] R. H. Byrd, P. Lu, J. Nocedal and C. Zhu (1995). A limited memory algorithm for bound constrained
        optimization. SIAM Journal on Scientific Computing 16(5), 1190-1208.
-    .. [3] S. Boyd and L. Vandenberghe (2004). Convex Optimization. Cambridge University Press. Section 9.5.1.
+    .. [3] F. Bach (2010). Self-concordant analysis for logistic regression. Electronic Journal of Statistics 4, 384-414.
 
     Examples
     --------
@@ -219,7 +229,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Warns
         -----
         ConvergenceWarning
-            If the objective is estimated to be further than `tol` from its minimum, or its minimum is at infinity.
+            If the objective cannot be shown to lie within `tol` of its minimum, or its minimum is at infinity.
         """
         self._validate_params()
         # All is written to a copy first: an error, or an interrupt, leaves an earlier fit whole.
@@ -380,9 +390,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             rounded = coef.astype(dtype).astype(np.float64), intercept.astype(dtype).astype(np.float64)
             return in_user_columns.value(in_user_columns.join(*coordinates.from_origin(*rounded)).ravel())
 
-        here = stored = solution.value
-        if not coordinates.are_the_users or objective.weight_decay == 0:
-            here, stored = objective.value(solution.theta), value(np.float64)
+        here = solution.value
+        stored = here if coordinates.are_the_users and objective.weight_decay > 0 else value(np.float64)
         if X.dtype == np.float32:
             rounded = value(np.float32)
             if rounded - here <= _ROUNDING_SHARE * self.tol:
@@ -497,16 +506,19 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             )
         if self.converged_ or self._stopped:
             return None
-        return (
-            f"The objective is {self.objective_:.6g}, an estimated {self.gap_:.1e} above its minimum, further than "
-            f"tol={self.tol:g}, after {self.n_iter_} iterations. "
-            + (
-                "Raise max_iter."
-                if self.n_iter_ >= self.max_iter
-                else "No step from here makes it smaller, at the limit of float precision or between outliers: raise "
-                "tol or weight_decay, pass float64, or look for values far from the others of their column."
+        far = f"an estimated {self.gap_:.1e} above its minimum"
+        if self.gap_ <= self.tol:
+            far += ", which is not certain, as another step would still change the logits of some rows by 1 or more"
+        else:
+            far += f", further than tol={self.tol:g}"
+        if self.n_iter_ >= self.max_iter:
+            advice = "Raise max_iter."
+        else:
+            advice = (
+                "No step from here makes it smaller, at the limit of float precision or between outliers: raise tol or "
+                "weight_decay, pass float64, or look for values far from the others of their column."
             )
-        )
+        return f"The objective is {self.objective_:.6g}, {far}, after {self.n_iter_} iterations. {advice}"
 
     def decision_function(self, X: MatrixLike) -> FloatArray:
         """Logits W x + b.

@@ -726,7 +726,9 @@ def preconditioner(
         return KroneckerPreconditioner(objective, columns, theta)
     if whole_hessian_fits(objective) and full <= _FULL_EVALUATIONS * evaluation:
         return FullPreconditioner(objective, columns, theta, caution)
-    if blocks_fit and block <= _BLOCK_EVALUATIONS * evaluation:
+    # A sample for each class is a table of rows, too.
+    sampled = n_logits * _rows_for(n_columns, n_samples) if _rows_for(n_columns, n_samples) < n_samples else 0
+    if blocks_fit and sampled <= _LIMIT and block <= _BLOCK_EVALUATIONS * evaluation:
         return BlockPreconditioner(objective, columns, theta, caution)
     rank = _low_rank(objective)
     low_rank = n_logits * (3 * rank**2 * n_columns + 10 * rank**3)

@@ -32,7 +32,7 @@ from skmax._rows import Float64Array
 _STAGE_TOL = 0.3
 # With the whole Hessian, Newton steps take over where an old preconditioner estimates the gap at this, which is a
 # decrement of 1/200, over the evaluations that the Hessian takes; or a fresh one at so many times as much.
-_NEWTON_FROM, _FRESH = 1e-5, 10
+_NEWTON_FROM, _FRESH = 1e-5, 3
 # Where f was off by more than this, relative to 1 + |f|, for want of digits, the exact one begins anew.
 _ASTRAY = 1e-3
 # The least that an attempt to certify which failed may lower the next one's estimate to.
