@@ -75,9 +75,9 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         All labels that there are, so that `predict_proba` has the same columns whichever of them `y` holds. Kept
         sorted, as scikit-learn's scorers expect. None takes the labels in `y`.
     tol : float, default=1e-6
-        The fit stops where the objective, in nats per unit of weight, is estimated to lie within `tol` of its minimum.
+        The fit stops where the objective, in nats per unit of weight, is shown to lie within `tol` of its minimum.
     max_iter : int, default=1000
-        Most L-BFGS iterations. With 0 the model is that of the start: the class frequencies, or the last fit if warm.
+        Most iterations. With 0 the model is that of the start: the class frequencies, or the last fit if warm.
     warm_start : bool, default=False
         Begin at the coefficients of the last fit. The classes and features must be the same as then.
     verbose : int, default=0
@@ -126,10 +126,10 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     rows, if these are no more than 200 times the classes.
 
     At the end, everything is taken in float64, whatever `X` is. Where the whole Hessian costs no more than some ten
-    evaluations, Newton steps go on to the last digits, and the self-concordance of the loss bounds the gap [3]_. Elsewhere
-    the gap is estimated by conjugate gradients. Coefficients are stored in the dtype of `X`, but for float32 where that
-    would cost a tenth of `tol`: then in float64. `objective_`, `gap_` and `converged_` are those of the coefficients as
-    stored.
+    evaluations, Newton steps go on to the last digits, and the self-concordance of the loss bounds the gap [3]_.
+    Elsewhere the gap is estimated by conjugate gradients. Coefficients are stored in the dtype of `X`, but for float32
+    where that would cost a tenth of `tol`: then in float64. `objective_`, `gap_` and `converged_` are those of the
+    coefficients as stored.
 
     With ``weight_decay=0`` the coefficients of columns that depend on one another are the shortest ones, the limit of
     small weight decay; constant columns have zeros. Where the minimum is at infinity, a warning says so.
@@ -147,7 +147,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     .. [1] C. M. Bishop (2006). Pattern Recognition and Machine Learning. Springer. Section 4.3.4.
     .. [2] R. H. Byrd, P. Lu, J. Nocedal and C. Zhu (1995). A limited memory algorithm for bound constrained
        optimization. SIAM Journal on Scientific Computing 16(5), 1190-1208.
-    .. [3] F. Bach (2010). Self-concordant analysis for logistic regression. Electronic Journal of Statistics 4, 384-414.
+    .. [3] F. Bach (2010). Self-concordant analysis for logistic regression. Electronic Journal of Statistics 4,
+       384-414.
 
     Examples
     --------

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from sklearn.datasets import load_digits, load_iris, load_wine, make_classification
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_classification
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from skmax import SoftmaxRegression, log_softmax, softmax
 
@@ -852,3 +854,143 @@ def test_targets_spread_over_classes_have_a_minimum_without_weight_decay(n_class
     model = SoftmaxRegression(0.0).fit(np.eye(n_classes)[y], target)
     assert model.converged_
     np.testing.assert_allclose(model.predict_proba(np.eye(n_classes)[y]), target, atol=5e-3)  # of a root of tol
+
+
+# What a fit says of itself, on data that made it say too much.
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_typo_times_a_million_does_not_stop_a_fit_short(seed):
+    """Of such tables, two in five once ended far from the minimum, and certain."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(100, 3))
+    y = (X.sum(axis=1) + rng.logistic(size=100) > 0).astype(int)
+    X[0, 0] *= 1e6
+    model = SoftmaxRegression().fit(X, y)
+    reference = LogisticRegression(solver="newton-cholesky", tol=1e-10, max_iter=1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reference.fit(X, y)
+    z = X @ reference.coef_[0] + reference.intercept_[0]
+    best = np.mean(np.logaddexp(0, z) - y * z) + np.sum(reference.coef_**2) / 200
+    assert model.converged_
+    assert model.objective_ <= best + 1e-9
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_more_columns_than_rows_without_weight_decay_are_separated(n_classes):
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+        n_samples = int(rng.integers(6, 20))
+        X, y = rng.normal(size=(n_samples, n_samples + int(rng.integers(0, 5)))), np.arange(n_samples) % n_classes
+        with pytest.warns(ConvergenceWarning, match="separates the classes without error"):
+            model = SoftmaxRegression(0.0).fit(X, y)
+        assert model.score(X, y) == 1
+        assert model.objective_ <= model.tol
+        assert np.abs(model.coef_).max() < 1e3
+
+
+@pytest.mark.parametrize("constant", [1.0, 1e4, -1e8])
+def test_without_weight_decay_nothing_depends_on_a_constant_column(constant):
+    x, y = np.arange(10.0)[:, None] % 3, [0, 1, 1, 0, 1, 0, 0, 1, 1, 0]
+    alone = SoftmaxRegression(0.0).fit(x, y)
+    beside = SoftmaxRegression(0.0).fit(np.column_stack([x, np.full(10, constant)]), y)
+    assert beside.objective_ == pytest.approx(alone.objective_, rel=1e-14)
+    np.testing.assert_allclose(beside.coef_, [[alone.coef_[0, 0], 0]], rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(beside.intercept_, alone.intercept_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_without_weight_decay_dependent_columns_have_the_shortest_coefficients(form):
+    """The limit of small weight decay, and of all coefficients with the same logits those of least norm."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3)) * [1, 10, 0.1]
+    X = np.column_stack([X, X[:, 0] + 2 * X[:, 1], X[:, 2]])
+    y = rng.integers(0, 3, 200)
+    model = SoftmaxRegression(0.0).fit(form(X), y)
+    assert model.converged_
+    limit = SoftmaxRegression(1e-9, tol=1e-14).fit(X, y)
+    np.testing.assert_allclose(model.coef_, limit.coef_, atol=1e-5)
+    deviation = X - X.mean(axis=0)
+    np.testing.assert_allclose(model.coef_, model.coef_ @ np.linalg.pinv(deviation) @ deviation, atol=1e-12)
+    assert SoftmaxRegression(0.0).fit(X[:, :3], y).objective_ == pytest.approx(model.objective_, rel=1e-12)
+
+
+def test_a_class_that_some_rows_separate_is_named():
+    X = np.array([[0.0, 0], [1, 0], [0, 0], [1, 0], [2, 0], [0, 1], [1, 1]])
+    y = np.array(["a", "a", "b", "b", "a", "c", "c"])
+    with pytest.warns(ConvergenceWarning, match=r"classes \[.*'c'.*\] are separated from others") as caught:
+        model = SoftmaxRegression(0.0).fit(X, y)
+    assert not model.converged_
+    assert "infinity" in str(caught[0].message)
+    assert model.predict(X[5:]).tolist() == ["c", "c"]
+
+
+def test_a_fit_says_whether_its_gap_is_a_bound():
+    X, y = load_iris(return_X_y=True)
+    model = SoftmaxRegression().fit(X, y)
+    assert model.gap_is_bound_ is True
+    rng = np.random.default_rng(0)
+    many = SoftmaxRegression(0.01).fit(rng.normal(size=(300, 400)), rng.integers(0, 10, 300))
+    assert many.gap_is_bound_ is False
+    assert many.converged_
+
+
+def test_the_last_digits_depend_on_nothing():
+    """Neither on the order of the rows, nor on weights in place of repetition, nor on threads."""
+    X, y = load_breast_cancer(return_X_y=True)
+    rng = np.random.default_rng(0)
+    weight = rng.integers(0, 4, len(y))
+    model = SoftmaxRegression().fit(X, y, weight)
+    order = rng.permutation(len(y))
+    shuffled = SoftmaxRegression().fit(X[order], y[order], weight[order])
+    repeated = SoftmaxRegression().fit(X.repeat(weight, axis=0), y.repeat(weight))
+    with threadpool_limits(1):
+        alone = SoftmaxRegression().fit(X, y, weight)
+    for other in (shuffled, repeated, alone):
+        np.testing.assert_allclose(other.predict_proba(X), model.predict_proba(X), atol=1e-9)
+        np.testing.assert_allclose(other.coef_, model.coef_, rtol=1e-6, atol=1e-9)
+
+
+def test_float32_is_certified_in_float64_as_it_is_stored():
+    """Columns far from zero: what float32 products say of f is wrong by 1e-4, and float32 coefficients by as much."""
+    rng = np.random.default_rng(0)
+    X = np.add(rng.normal(size=(300, 3)), [0, 2e3, 3e4]).astype(np.float32)
+    y = rng.integers(0, 3, 300)
+    model = SoftmaxRegression(tol=1e-9).fit(X, y)
+    assert model.converged_
+    assert model.coef_.dtype == np.float64
+    wide = X.astype(np.longdouble)
+    z = wide @ model.coef_.T.astype(np.longdouble) + model.intercept_.astype(np.longdouble)
+    z -= z.max(axis=1, keepdims=True)
+    value = np.mean(np.log(np.exp(z).sum(axis=1)) - z[np.arange(300), y]) + np.sum(model.coef_**2) / 600
+    assert model.objective_ == pytest.approx(float(value), abs=1e-12)
+    double = SoftmaxRegression(tol=1e-12).fit(X.astype(np.float64), y)
+    assert abs(model.objective_ - double.objective_) <= model.gap_ + 1e-12
+    assert SoftmaxRegression(tol=1e-3).fit(X, y).coef_.dtype == np.float32
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e-300, 1e30])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_of_any_size_are_shares(dtype, scale):
+    X, y = load_iris(return_X_y=True)
+    weight = np.random.default_rng(0).uniform(size=len(y))
+    model = SoftmaxRegression(0.01).fit(X.astype(dtype), y, scale * weight)
+    other = SoftmaxRegression(0.01).fit(X.astype(dtype), y, weight)
+    assert model.converged_
+    np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-155, 1e-160, 1e-162, 1e-300])
+@pytest.mark.parametrize("weight_decay", [0.0, "1/n_samples"])
+def test_tiny_columns_neither_warn_nor_harm(scale, weight_decay):
+    X, y = load_iris(return_X_y=True)
+    X, y = X[50:], y[50:]
+    model = SoftmaxRegression(weight_decay).fit(np.column_stack([X, scale * X[:, 0]]), y)
+    assert model.objective_ == pytest.approx(SoftmaxRegression(weight_decay).fit(X, y).objective_, abs=1e-9)
+
+
+def test_float32_sums_that_overflow_are_refused():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match="float32; got larger ones in column 1"):
+        SoftmaxRegression().fit((X * [1, 1e37, 1, 1]).astype(np.float32), y)
