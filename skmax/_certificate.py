@@ -52,6 +52,7 @@ _CONTRACTS = 0.3
 # One that changes a logit by more is shortened; L-BFGS is better at one that changes it by more than the larger.
 # So it is where a Hessian takes as long as more than a few evaluations.
 _SMALL, _FARTHEST, _CHEAP = 0.1, 20.0, 3.0
+_AWAY = 2.0  # the change of a logit from where the Hessian is of, beyond which a bound has one of its own
 _ROUNDING = 1e-12  # of f, relative to 1 + |f|
 _INFINITY = 800.0  # a change of logits after which nothing is left of exp(-tau)
 # How often rows are left out of a bound: those of which a step of the decrement's length changes a logit by more.
@@ -257,7 +258,11 @@ def _by_newton(
             break
         change = hessian.at(point.theta)
     moved = 0.0 if point is base else function.largest_change(point.theta - base.theta)
-    proof = _bound(hessian, change, point.theta, np.exp(min(moved, 100.0) / 2), decrement)
+    if moved > _AWAY:
+        change, moved = hessian.at(point.theta), 0.0
+        v = change.backward(point.gradient)
+        decrement = float(np.linalg.norm(v))
+    proof = _bound(hessian, change, point.theta, np.exp(moved / 2), decrement)
     step = -change.forward(v)
     if not proof.holds:
         # Rounding may end the steps before the bound, which is a crude one, holds.

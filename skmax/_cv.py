@@ -78,8 +78,10 @@ class SoftmaxRegressionCV(SoftmaxRegression):
         ``param_weight_decay``, ``params``, ``mean_test_score``, ``std_test_score``, ``rank_test_score`` and
         ``split0_test_score`` and so on (these not with ``cv="approximate"``), as of
         :class:`~sklearn.model_selection.GridSearchCV`.
-    classes_, coef_, intercept_, n_iter_, objective_, gap_, converged_, loss_curve_, n_features_in_, feature_names_in_
+    classes_, coef_, intercept_, n_features_in_, feature_names_in_
         As of :class:`SoftmaxRegression`, of the model with `weight_decay_` fitted on all rows.
+    objective_, gap_, gap_is_bound_, converged_, n_iter_, loss_curve_
+        As well.
 
     See Also
     --------
@@ -89,8 +91,7 @@ class SoftmaxRegressionCV(SoftmaxRegression):
     Notes
     -----
     A decay is the same number for a fold as for all rows, as the loss is a mean. Means over folds weigh each fold the
-    same. Each fold's training rows are copied. The fit on all rows goes on from `tol` to the last digits
-    where the whole Hessian is at hand: it is one fit among dozens.
+    same. Each fold's training rows are copied.
 
     References
     ----------

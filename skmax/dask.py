@@ -64,8 +64,10 @@ class DaskSoftmaxRegression(SoftmaxRegression):
 
     Attributes
     ----------
-    classes_, coef_, intercept_, objective_, gap_, converged_, n_iter_, loss_curve_, n_features_in_, feature_names_in_
+    classes_, coef_, intercept_, n_features_in_, feature_names_in_
         As of :class:`SoftmaxRegression`.
+    objective_, gap_, gap_is_bound_, converged_, n_iter_, loss_curve_
+        As well.
 
     See Also
     --------
