@@ -7,7 +7,7 @@ from scipy.special import logsumexp
 from test_solver import Quadratic, Scaled, Smooth
 
 from skmax import SoftmaxRegression
-from skmax._certificate import Certificate, Point, Steps, _by_conjugate_gradients, certify
+from skmax._certificate import Certificate, Point, Steps, _bound, _by_conjugate_gradients, certify
 from skmax._columns import Columns
 from skmax._objective import Objective
 from skmax._preconditioner import FullPreconditioner, WholeHessian
@@ -347,3 +347,95 @@ def test_the_gradient_of_rows_that_are_sure_keeps_its_digits():
     value, gradient = three.exactly()(theta)
     assert value == pytest.approx(np.mean([logsumexp(z[0] - z[0, 1]), logsumexp(z[1] - z[1, 0])]), rel=1e-12)
     assert gradient[1] == pytest.approx(-1e10 * np.exp(-30) / 2, rel=1e-9)
+
+
+# What the parts of a bound add up to.
+
+
+class Known:
+    """A Hessian, the identity, of which the reach is given; without its far rows it is `rest`."""
+
+    def __init__(self, reach, rest=None):
+        self._reach, self._rest = reach, rest
+
+    def reach(self, change):
+        return self._reach
+
+    def at(self, theta):
+        return Scaled(np.ones(1))
+
+    def objective(self, theta):
+        return 0.0, np.full(1, 0.2)
+
+    def without_far_rows(self, theta, change, limit):
+        return self._rest
+
+
+def test_the_rows_left_out_of_a_bound_count_by_their_losses():
+    theta, change = np.zeros(1), Scaled(np.ones(1))
+    plain = _bound(Known(0.0), change, theta, 1.0, 0.1)
+    assert plain.gap == pytest.approx(0.1**2 / 2)
+    # Half of the weight has a decrement of 0.2, the rest a share of 0.25 in f.
+    proof = _bound(Known(np.inf, (Known(0.0), 0.25, 0.5)), change, theta, 1.0, 0.1)
+    assert proof.is_bound
+    assert proof.gap == pytest.approx(0.5 * 0.2**2 / 2 + 0.25)
+    assert not _bound(Known(np.inf, None), change, theta, 1.0, 0.1).holds
+
+
+def test_what_the_hessian_may_have_changed_by_is_part_of_a_bound():
+    """A step of the Hessian here may be `stretch` times as long as of the one at hand, and so may its reach."""
+    theta, change = np.zeros(1), Scaled(np.ones(1))
+    proof = _bound(Known(2.0), change, theta, 1.5, 0.1)
+    assert proof.change == pytest.approx(0.1 * 2.0 * 1.5**2)
+    assert proof.gap == pytest.approx(Certificate.of(0.15, 0.45, is_bound=True).gap)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_bound_holds_after_newton_steps_with_an_old_hessian(n_classes):
+    """One step only, from so far away that the Hessian changes by half."""
+    for seed in range(10):
+        objective, hessian = problem(seed, n_classes)
+        theta, least = minimum(objective)
+        start = theta.reshape(objective.n_logits, -1) + 0.3 * np.arange(objective.n_logits)[:, None] + 0.3
+        point = Point.of(objective, (start - start.mean(axis=0) * (n_classes == 3)).ravel())
+        attempt, _ = attempt_at(objective, point, hessian.at(point.theta), hessian, 0.0, max_steps=1, final=True)
+        if attempt.proof.is_bound and attempt.proof.holds:
+            assert attempt.point.value - least <= attempt.proof.gap + 1e-15
+
+
+def test_where_f_is_within_tol_of_its_floor_nothing_need_be_measured():
+    class Positive(Spread):
+        floor = 0.0
+
+    function = Positive()
+    point = Point.of(function, 1e-6 / np.sqrt(Spread.curvature))
+    attempt, _ = attempt_at(function, point, Scaled(np.ones(200)), None, 1e-6)
+    assert function.products == 0
+    assert attempt.proof.is_bound
+    assert attempt.proof.gap == point.value
+
+
+def test_nothing_is_further_from_the_minimum_than_from_the_floor():
+    class Positive(Spread):
+        floor = 0.0
+
+        def largest_change(self, step):
+            return 1e9
+
+    function = Positive()
+    point = Point.of(function, 1 / np.sqrt(Spread.curvature))
+    proof = attempt_at(function, point, Scaled(1e-9 * np.ones(200)), None, 1e-6, final=True)[0].proof
+    assert proof.gap <= point.value
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_rows_that_are_left_out_take_their_losses_with_them(n_classes):
+    objective, hessian = problem(0, n_classes, outlier=100.0)
+    theta = 0.01 * np.random.default_rng(0).normal(size=objective.n_logits * objective.n_columns)
+    change = hessian.at(theta)
+    rest, loss, share = hessian.without_far_rows(theta, change, 0.5 * hessian.reach(change))
+    weight, kept = objective.rows.sample_weight, rest.objective.rows.sample_weight
+    out = weight > kept
+    assert 0 < out.sum() < (weight > 0).sum()
+    assert share == pytest.approx(kept.sum() / weight.sum())
+    assert share * rest.objective.value(theta) + loss == pytest.approx(objective.value(theta), rel=1e-12)
