@@ -60,6 +60,7 @@ _DROPS, _NEAR = 3, 0.1
 # Conjugate gradients end where what is left of the gradient adds no more than a fifth to the decrement, or after so
 # many steps or this share of the iterations: a fifth of a fit, as a step takes as long as two iterations.
 _GAP_SLACK, _GAP_STEPS, _GAP_STEPS_SHARE = 1.2, 10, 0.1
+_NO_CURVATURE = 1e-100
 _HOPELESS = 3.0  # times `tol`: a gap that is known to be larger needs not be known better
 
 
@@ -331,7 +332,7 @@ def _by_conjugate_gradients(
         square = float(np.dot(residual, residual))
         ratio *= square
         smallest = float(linalg.eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(0, 0))[0])
-        upper = decrement + square / min(1.0, max(smallest, np.finfo(float).tiny))
+        upper = decrement + square / min(1.0, smallest) if smallest > _NO_CURVATURE else np.inf
         if decrement / 2 > enough or (n and upper <= _GAP_SLACK * decrement):
             break
         beside.append(curvature * np.sqrt(ratio))
@@ -363,7 +364,7 @@ def _to_infinity(
         onwards = -change.forward(v)
         spread = function.largest_change(onwards)
         proof = Certificate.of(float(np.linalg.norm(v)), spread, is_bound=False)
-        if spread < _SMALL:
+        if spread < _SMALL and proof.gap <= tol / 10:
             break
         share = _INFINITY / spread if function.recedes(onwards) else np.log1p(spread) / spread
         candidate = Point.of(function, far.theta + share * onwards)
