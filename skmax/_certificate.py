@@ -323,6 +323,7 @@ def _by_conjugate_gradients(
         product = preconditioner.backward(function.hessian_product(point.theta, preconditioner.forward(direction)))
         curvature = float(np.dot(direction, product)) / square if square > 0 else 0.0
         if not 0 < curvature < np.inf:
+            upper = upper if square == 0 else np.inf  # rounding is all there is
             break
         diagonal.append(curvature + ratio * last)
         decrement += square / curvature

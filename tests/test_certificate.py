@@ -116,9 +116,6 @@ def test_a_curvature_that_is_none_certifies_nothing(product):
         def hessian_product(self, theta, direction):
             return np.full_like(direction, product)
 
-        def largest_change(self, step):
-            return np.inf if not np.any(step) else 0.0
-
     point = Point.of(Broken(), np.zeros(3))
     assert not estimate(Broken(), point, Scaled(np.sqrt([1, 1e4, 1e8]))).within(1e-6)
 
