@@ -14,9 +14,8 @@ The version before (L-BFGS to half the squared Newton decrement in float32 for f
 by more than 10 tol, `objective_` wrong by 1e-6 on 140.
 
 Conclusion: no false certificate, in float32 and without weight decay too. One fit in a hundred warns that it did not
-converge, half of these without weight decay, where rows or classes are separated, and most of the others with outliers
-of 1e6 and more; nearly all of them have. Four `objective_` are wrong by 1e-6, at decay 0, with coefficients of 1e15 and
-more. One reference was beaten, by 2e-8, at decay 0.
+converge, half of these without weight decay; of the others most have outliers. Four `objective_` are wrong by 1e-6 and
+more, all at decay 0 and not converged. One reference was beaten, by 2e-8.
 
 Usage: python -m benchmarks.certify [--problems N] [--first SEED] [--jobs J] [--show]
 

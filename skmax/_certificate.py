@@ -332,7 +332,9 @@ def _by_conjugate_gradients(
         ratio, last = 1 / square, curvature
         square = float(np.dot(residual, residual))
         ratio *= square
-        smallest = float(linalg.eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(0, 0))[0])
+        smallest = diagonal[0]
+        if n:  # older LAPACK wrappers refuse a matrix of one number
+            smallest = float(linalg.eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(0, 0))[0])
         upper = decrement + square / min(1.0, smallest) if smallest > _NO_CURVATURE else np.inf
         if decrement / 2 > enough or (n and upper <= _GAP_SLACK * decrement):
             break
