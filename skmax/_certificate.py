@@ -45,7 +45,7 @@ from skmax._rows import Float64Array
 _FLAT = 1e-4
 # Newton steps end at this decrement: logits are then within as much of those of the minimum, times the spread that
 # rows have. For them at least, and at most, so many Hessians are built, within as many evaluations as the most.
-_LAST_DECREMENT, _LEAST_HESSIANS, _MOST_HESSIANS = 1e-9, 4, 20
+_LAST_DECREMENT, _LEAST_HESSIANS, _MOST_HESSIANS = 1e-10, 4, 20
 # What a step must leave less of. (Along a direction in which f falls for ever, as exp(-tau), it leaves 1/e each time.)
 _CONTRACTS = 0.3
 # A Newton step that changes a logit by less than the smaller ends at rounding, if it does not make the decrement small.
