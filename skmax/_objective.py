@@ -78,13 +78,10 @@ class Objective:
 
     def __call__(self, theta: Float64Array) -> tuple[float, Float64Array]:
         theta = theta.reshape(self.n_logits, self.n_columns)
-        if self.by_rows:
-            sums = self.sum(_loss_and_gradient_by_rows, theta, cost=self.cost)
-            loss_sum, gradient_sum = sums[-1], sums[:-1].reshape(theta.shape)
-        else:
-            sums = self.sum(_loss_and_gradient, theta, cost=self.cost)
-            loss_sum = sums[-1] - np.vdot(theta, self._target_sum)
-            gradient_sum = sums[:-1].reshape(theta.shape) - self._target_sum
+        sums = self.sum(_loss_and_gradient, theta, self.by_rows, cost=self.cost)
+        loss_sum, gradient_sum = sums[-1], sums[:-1].reshape(theta.shape)
+        if not self.by_rows:
+            loss_sum, gradient_sum = loss_sum - np.vdot(theta, self._target_sum), gradient_sum - self._target_sum
         coef = theta[:, : self.n_features]
         value = loss_sum / self.rows.weight_sum + self._penalty(coef)
         gradient = gradient_sum / self.rows.weight_sum
@@ -257,28 +254,19 @@ class Objective:
             total[:, -1] += factor.sum(axis=1, dtype=np.float64)
 
 
-def _loss_and_gradient(objective: Objective, within: slice, theta: Float64Array) -> Float64Array:
-    """The gradient of sum_i s_i logsumexp(z_i), flat, and that sum itself: not normalised, not penalised."""
-    coef, intercept = objective.split(theta)
-    total = np.zeros(theta.size + 1)
-    gradient_sum = total[:-1].reshape(objective.n_logits, -1)
-    for _, x, weight in objective.rows.blocks(objective.n_logits, within):
-        logits = objective.raw_prediction(x, coef, intercept)
-        log_partition = normalize_in_place(logits)  # the logits are probabilities from here on
-        total[-1] += log_partition.sum(dtype=np.float64) if weight is None else weight @ log_partition
-        objective.add_weighted_rows(gradient_sum, logits, x, weight)
-    return total
+def _loss_and_gradient(objective: Objective, within: slice, theta: Float64Array, by_rows: bool) -> Float64Array:
+    """The gradient of sum_i s_i logsumexp(z_i), flat, and that sum itself: not normalised, not penalised.
 
-
-def _loss_and_gradient_by_rows(objective: Objective, within: slice, theta: Float64Array) -> Float64Array:
-    """The gradient of the sum of s_i times the losses, flat, and that sum itself, from the rows' own."""
+    With `by_rows`, of the sum of s_i times the losses, the target included.
+    """
     coef, intercept = objective.split(theta)
     total = np.zeros(theta.size + 1)
     gradient_sum = total[:-1].reshape(objective.n_logits, -1)
     for block, x, weight in objective.rows.blocks(objective.n_logits, within):
         logits = objective.raw_prediction(x, coef, intercept)
-        loss = losses_in_place(logits, objective.class_major(block))
-        total[-1] += loss.sum() if weight is None else weight @ loss
+        # The logits are residuals, or probabilities, from here on.
+        loss = losses_in_place(logits, objective.class_major(block)) if by_rows else normalize_in_place(logits)
+        total[-1] += loss.sum(dtype=np.float64) if weight is None else weight @ loss
         objective.add_weighted_rows(gradient_sum, logits, x, weight)
     return total
 

@@ -149,8 +149,9 @@ def minimize(
         before = point
         length = min(preconditioner.stage_length(n_stages), max_iter - (len(loss_curve) - 1))
         target = claim if newton is None else max(claim, newton_from)
+        n_quarters = 0
         if length > 0:
-            point, n_quarters, stopped = _stage(function, point, preconditioner, loss_curve, target, length, watch)
+            point, n_quarters = _stage(function, point, preconditioner, target, length, accept)
         at_hand = None
         if _estimate(preconditioner, point) <= target:
             if newton is not None:
@@ -179,22 +180,20 @@ def _stage(
     function: Function,
     start: Point,
     preconditioner: Preconditioner,
-    loss_curve: list[float],
     target: float,
     max_iter: int,
-    watch: Callable[[Float64Array, list[float]], bool] | None,
-) -> tuple[Point, int, bool]:
-    """The last point that L-BFGS accepted, or `start`; how often its first step was quartered; if it was stopped."""
+    accept: Callable[[Point], bool],
+) -> tuple[Point, int]:
+    """The last point that L-BFGS accepted, or `start`, and how often its first step was quartered."""
     # L-BFGS-B makes its first step one of unit length. In units of the gradient's length that is the Newton step, which
     # outliers make too long, up to a thousand times; the line search of L-BFGS-B would spend all of its trials on it.
     unit = float(np.linalg.norm(preconditioner.backward(start.gradient)))
     for n_quarters in range(_MOST_QUARTERS):
         try:
-            end, stopped = _l_bfgs(function, start, preconditioner, unit, loss_curve, target, max_iter, watch)
-            return end, n_quarters, stopped
+            return _l_bfgs(function, start, preconditioner, unit, target, max_iter, accept), n_quarters
         except _TooLong:
             unit /= 4
-    return start, _MOST_QUARTERS, False
+    return start, _MOST_QUARTERS
 
 
 def _l_bfgs(
@@ -202,13 +201,11 @@ def _l_bfgs(
     start: Point,
     preconditioner: Preconditioner,
     unit: float,
-    loss_curve: list[float],
     target: float,
     max_iter: int,
-    watch: Callable[[Float64Array, list[float]], bool] | None,
-) -> tuple[Point, bool]:
+    accept: Callable[[Point], bool],
+) -> Point:
     """L-BFGS-B in v, in units of `unit`."""
-    stopped = False
     evaluated = accepted = start
     gradient_in_v = preconditioner.backward(start.gradient)
     memory = _MEMORY if start.theta.size <= _LARGE else _MEMORY_IF_LARGE
@@ -218,18 +215,16 @@ def _l_bfgs(
         if v.any():  # else where L-BFGS-B begins, known already
             first = evaluated is start
             theta = start.theta + preconditioner.forward(unit * v)
-            evaluated = Point(theta, *function(theta))
+            evaluated = Point.of(function, theta)
             if first and not evaluated.value < start.value:
                 raise _TooLong
             gradient_in_v = preconditioner.backward(evaluated.gradient)
         return evaluated.value, unit * gradient_in_v
 
     def after_iteration(v: Float64Array) -> None:
-        nonlocal accepted, stopped
+        nonlocal accepted
         accepted = evaluated  # the line search ends on the point that it accepts
-        loss_curve.append(accepted.value)
-        stopped = watch is not None and watch(accepted.theta, loss_curve)
-        if stopped or np.dot(gradient_in_v, gradient_in_v) / 2 <= target:
+        if accept(accepted) or np.dot(gradient_in_v, gradient_in_v) / 2 <= target:
             raise StopIteration
 
     optimize.minimize(
@@ -241,7 +236,7 @@ def _l_bfgs(
         # Stopping is decided above and in `minimize`, not by relative changes of f or by gradients in odd units.
         options={"maxiter": max_iter, "maxfun": 100 * max_iter, "maxcor": memory, "ftol": 0, "gtol": 0},
     )
-    return accepted, stopped
+    return accepted
 
 
 def _estimate(preconditioner: Preconditioner, point: Point) -> float:
