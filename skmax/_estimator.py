@@ -23,11 +23,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from skmax._callbacks import CALLER, CallbackSupportMixin, Monitor, with_callbacks
-from skmax._certificate import Certificate
+from skmax._certificate import INFINITY, Certificate, Point, approach_infinity
 from skmax._columns import Columns, Coordinates, work_coordinates
 from skmax._objective import Objective
 from skmax._preconditioner import WholeHessian, preconditioner
 from skmax._rows import LOGIT_COST, Design, Float64Array, Rows, raw_prediction, take_rows
+from skmax._separation import separation
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._solver import Solution, minimize
 from skmax._target import (
@@ -340,6 +341,8 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                     watch=watch if monitor else None,
                     report=_Printer() if self.verbose else None,
                 )
+                if decay == 0 and not solution.stopped and solution.n_iter < self.max_iter:
+                    solution = _with_separation(solution, exact, columns, self.tol)
                 theta, change = solution.theta, solution.preconditioner
                 if decay == 0:
                     theta = exact.join(*columns.shortest(*exact.split(theta))).ravel()
@@ -504,6 +507,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "weight_decay=0 puts the minimum at infinity: the coefficients, now up to "
                 f"{np.abs(self.coef_).max():.1e}, would grow for ever. Pass weight_decay > 0, or leave out the columns "
                 "that separate them."
+                + (f" The objective is {self.gap_:.1e} above its infimum, or less." if self.gap_ > self.tol else "")
             )
         if self.converged_ or self._stopped:
             return None
@@ -706,6 +710,35 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _with_separation(solution: Solution, objective: Objective, columns: Columns, tol: float) -> Solution:
+    """`solution` of a fit without weight decay, mended where the search missed that the minimum is at infinity."""
+    gap = solution.value - objective.floor
+    if solution.recession is not None or (solution.converged and gap > tol):
+        return solution
+    if gap <= tol and not objective.sum(_unseparated, solution.theta, cost=objective.cost):
+        return solution
+    found = separation(objective, columns)
+    if found is None:
+        return solution
+    if found.complete:
+        # Of a margin of log(n_classes / tol), so that the loss of no row is more than tol.
+        theta = np.log(10 * objective.n_classes / min(tol, 1.0)) * found.step
+        value = objective.value(theta)
+        proof = Certificate(value, 0.0, is_bound=True)
+        curve = [*solution.loss_curve[:-1], value]
+        return Solution(theta, value, proof, proof.within(tol), curve, solution.preconditioner)
+    if not objective.recession(found.step).is_one():
+        return solution
+    solution = dataclasses.replace(solution, converged=False, recession=found.step)
+    hessian = WholeHessian(objective, columns)
+    if hessian.pays(solution.n_iter):
+        point = Point.of(objective, solution.theta)
+        _, proof = approach_infinity(objective, point, INFINITY * found.step, hessian, solution.certificate, tol)
+        if proof.holds:
+            solution = dataclasses.replace(solution, certificate=dataclasses.replace(proof, change=np.inf))
+    return solution
 
 
 def _unseparated(objective: Objective, within: slice, theta: Float64Array) -> int:

@@ -102,8 +102,8 @@ def test_defaults_are_those_of_scikit_learn(data, weighted):
 # many units of the last digit ours may differ: half of one, if the print is rounded correctly.
 PUBLISHED = {
     # ANES 1996, party identification: Stata 11, as in statsmodels' test results (class Anes.mnlogit_basezero). Newton's
-    # method in extended precision ends 0.73 units from its first number, -0.3734016773, and 6e-8 above its log-likelihood
-    # (of which the last digits are left out here).
+    # method in extended precision ends 0.73 units from its first number, -0.3734016773, and 6e-8 above its
+    # log-likelihood, of which the last digits are left out here.
     "anes96": (
         0,
         [1, 2, 3, 4, 5, 6],
