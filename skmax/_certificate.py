@@ -62,6 +62,9 @@ _DROPS, _NEAR = 3, 0.1
 # Conjugate gradients end where what is left of the gradient adds no more than a fifth to the decrement, or after so
 # many steps or this share of the iterations: a fifth of a fit, as a step takes as long as two iterations.
 _GAP_SLACK, _GAP_STEPS, _GAP_STEPS_SHARE = 1.2, 10, 0.1
+# What an estimate is multiplied with if they end before that: so much more there may be along directions of next to no
+# curvature, which they have not seen.
+_UNSETTLED = 30
 _NO_CURVATURE = 1e-100
 _HOPELESS = 3.0  # times `tol`: a gap that is known to be larger needs not be known better
 
@@ -320,7 +323,7 @@ def _by_conjugate_gradients(
     """
     residual = preconditioner.backward(point.gradient)
     direction, square, decrement = residual, float(np.dot(residual, residual)), 0.0
-    newton, upper = np.zeros_like(residual), square
+    newton, upper, settled = np.zeros_like(residual), square, square == 0
     diagonal: list[float] = []  # of the tridiagonal matrix of the Lanczos vectors,
     beside: list[float] = []  # and what is beside it
     ratio, last = 0.0, 0.0
@@ -341,12 +344,15 @@ def _by_conjugate_gradients(
         if n:  # older LAPACK wrappers refuse a matrix of one number
             smallest = float(linalg.eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(0, 0))[0])
         upper = decrement + square / min(1.0, smallest) if smallest > _NO_CURVATURE else np.inf
-        if decrement / 2 > enough or (n and upper <= _GAP_SLACK * decrement):
+        settled = n > 0 and upper <= _GAP_SLACK * decrement
+        if settled or decrement / 2 > enough:
             break
         beside.append(curvature * np.sqrt(ratio))
         direction = residual + ratio * direction
     step = -preconditioner.forward(newton)
     change = function.largest_change(step) if np.isfinite(upper) else np.inf
+    if not settled:
+        upper *= _UNSETTLED
     return Certificate.of(np.sqrt(upper), change, is_bound=False), step
 
 

@@ -128,6 +128,9 @@ def minimize(
             loss_curve[-1] = point.value
             estimate = _estimate(preconditioner, point)
         if stuck or given_up or estimate <= near:
+            if caution and np.isfinite(estimate):
+                # Its curvature hides what is left along directions of less.
+                preconditioner = precondition(exact, point.theta, 0.0, n_iter)
             attempt = certify(
                 exact,
                 point,
