@@ -38,7 +38,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy import linalg
 
-from skmax._preconditioner import FullPreconditioner, Preconditioner, WholeHessian
+from skmax._hessian import FactoredHessian, WholeHessian
 from skmax._rows import Float64Array
 
 # Below this t, psi is 1/2 + t/6 to so many digits, and its formula would lose as many.
@@ -80,6 +80,14 @@ class Function(Protocol):
 
     def recedes(self, step: Float64Array) -> bool:
         """Whether f falls for ever along `step`."""
+
+
+class LinearChange(Protocol):
+    """A change of variables theta = forward(v), in which the Hessian is close to the identity, and its transpose."""
+
+    def forward(self, v: Float64Array) -> Float64Array: ...
+
+    def backward(self, gradient: Float64Array) -> Float64Array: ...
 
 
 @dataclass(frozen=True)
@@ -154,22 +162,22 @@ class Attempt:
     point : Point
         Where it ended: where it began, or lower.
     proof : Certificate
-    preconditioner : Preconditioner
-        Of a point nearby.
+    preconditioner : LinearChange
+        That of a point nearby.
     recession : ndarray of shape (n_parameters,), or None
         A step along which f falls for ever, if that is what was found.
     """
 
     point: Point
     proof: Certificate
-    preconditioner: Any  # a Preconditioner
+    preconditioner: Any  # a LinearChange
     recession: Float64Array | None = None
 
 
 def certify(
     function: Function,
     point: Point,
-    preconditioner: Preconditioner,
+    preconditioner: LinearChange,
     hessian: WholeHessian | None,
     tol: float,
     *,
@@ -215,7 +223,7 @@ def certify(
 def _by_newton(
     function: Function,
     point: Point,
-    preconditioner: Preconditioner,
+    preconditioner: LinearChange,
     hessian: WholeHessian,
     steps: Steps,
     final: bool,
@@ -229,8 +237,8 @@ def _by_newton(
 
     The second value is the next Newton step.
     """
-    is_here = isinstance(preconditioner, FullPreconditioner) and preconditioner.exact_at is point.theta
-    change: FullPreconditioner = preconditioner if is_here else hessian.at(point.theta)  # type: ignore[assignment]
+    is_here = isinstance(preconditioner, FactoredHessian) and preconditioner.exact_at is point.theta
+    change: FactoredHessian = preconditioner if is_here else hessian.at(point.theta)  # type: ignore[assignment]
     most = max(_LEAST_HESSIANS, min(_MOST_HESSIANS, int(_MOST_HESSIANS / hessian.evaluations)))
     farthest = np.inf if final else _FARTHEST if hessian.evaluations <= _CHEAP else 0.0
     for n_hessians in range(1, most + 1):
@@ -281,7 +289,7 @@ def _steps_to_go(decrement: float, rate: float) -> float:
 
 
 def _bound(
-    hessian: WholeHessian, change: FullPreconditioner, theta: Float64Array, stretch: float, decrement: float
+    hessian: WholeHessian, change: FactoredHessian, theta: Float64Array, stretch: float, decrement: float
 ) -> Certificate:
     """Of the gap at `theta`, by the Hessian of `change`, of a point nearby: without some rows, if need be.
 
@@ -304,7 +312,7 @@ def _bound(
 
 
 def _by_conjugate_gradients(
-    function: Function, point: Point, preconditioner: Preconditioner, n_steps: int, enough: float
+    function: Function, point: Point, preconditioner: LinearChange, n_steps: int, enough: float
 ) -> tuple[Certificate, Float64Array]:
     """An estimate by lambda^2 = g^T H^-1 g at `point`, from conjugate gradients on H d = g; and the Newton step -d.
 

@@ -62,12 +62,12 @@ class Columns:
         """The squares of `squared_deviations` over this are those of x~."""
         return self.scale**2 if self.turn is None else np.ones_like(self.scale)
 
-    def tilde(self, x: Design, intercept: bool) -> Float64Array:
+    def standardized(self, x: Design, intercept: bool) -> Float64Array:
         """Rows x~ of rows `x`, ending in a 1 if there is an `intercept`. Fills a sparse `x`."""
-        tilde = ((x.toarray() if sparse.issparse(x) else x) - self.mean) / self.scale
+        standardized = ((x.toarray() if sparse.issparse(x) else x) - self.mean) / self.scale
         if self.turn is not None:
-            tilde = tilde @ self.turn
-        return np.column_stack([tilde, np.ones(len(tilde))]) if intercept else tilde
+            standardized = standardized @ self.turn
+        return np.column_stack([standardized, np.ones(len(standardized))]) if intercept else standardized
 
     @classmethod
     def of(cls, rows: Rows, *, centred: bool) -> "Columns":
@@ -176,7 +176,7 @@ def squared_deviations(rows: Rows, within: slice, columns: Columns) -> Iterator[
             buffer = np.empty((2, *x.shape))
         deviation, square = buffer[:, : x.shape[0]]
         if columns.turn is not None:
-            deviation[:] = columns.tilde(x, False)
+            deviation[:] = columns.standardized(x, False)
         else:
             np.subtract(x.toarray() if rows.is_sparse else x, columns.mean, out=deviation)
         np.square(deviation, out=square)

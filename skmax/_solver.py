@@ -11,7 +11,7 @@ Stages may run on a function of fewer digits, such as one of float32 products. W
 that takes more, the stages go on with it.
 
 Outliers make first steps of a stage too long. They are shortened, and where that is not enough, a curvature is added to
-that of all parameters of the next preconditioner: its caution.
+that of all parameters of the next preconditioner: its damping.
 
 R. H. Byrd, P. Lu, J. Nocedal and C. Zhu (1995). A limited memory algorithm for bound constrained optimization.
 SIAM Journal on Scientific Computing 16(5), 1190-1208.
@@ -19,13 +19,13 @@ SIAM Journal on Scientific Computing 16(5), 1190-1208.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy import optimize
 
-from skmax._certificate import Certificate, Function, Point, Steps, certify
-from skmax._preconditioner import Preconditioner, WholeHessian
+from skmax._certificate import Certificate, Function, LinearChange, Point, Steps, certify
+from skmax._hessian import WholeHessian
 from skmax._rows import Float64Array
 
 # An old preconditioner underestimates the gap, so that a stage aims for a part of `tol`: cheaper than another stage.
@@ -38,12 +38,19 @@ _ASTRAY = 1e-3
 # The least that an attempt to certify which failed may lower the next one's estimate to.
 _LEAST_SHARE = 1e-3
 # A first step of a stage that goes uphill is quartered up to so often. If it took so many quarters, the next stage is
-# one of more caution, by the factor; otherwise of less.
+# one of more damping, by the factor; otherwise of less.
 _MOST_QUARTERS, _TOO_MANY_QUARTERS = 15, 4
-_LEAST_CAUTION, _MOST_CAUTION, _CAUTION_STEP = 1e-6, 1.0, 30
+_LEAST_DAMPING, _MOST_DAMPING, _DAMPING_STEP = 1e-6, 1.0, 30
 # Pairs of vectors that L-BFGS remembers, and how many for more parameters than so many: SciPy's bookkeeping on them is
 # then half of a fit. (2e6 parameters, 20 newsgroups as TF-IDF: 3.2 s with 6, 3.9 s with 30, in 19 and 16 iterations.)
 _MEMORY, _LARGE, _MEMORY_IF_LARGE = 30, 2**18, 6
+
+
+class Preconditioner(LinearChange, Protocol):
+    """A linear change of variables for the iterations of a stage. Its string describes it in a few words."""
+
+    def stage_length(self, n_stages: int) -> int:
+        """The number of iterations before a new preconditioner pays, after `n_stages` earlier stages."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Solution:
     certificate: Certificate
     converged: bool
     loss_curve: list[float]
-    preconditioner: Preconditioner | None = None
+    preconditioner: Any = None  # the last one: a Preconditioner
     stopped: bool = False
     recession: Float64Array | None = None
 
@@ -80,13 +87,13 @@ def minimize(
     max_iter: int,
     exact: Function | None = None,
     hessian: WholeHessian | None = None,
-    first: Preconditioner | None = None,
+    initial_preconditioner: Preconditioner | None = None,
     watch: Callable[[Float64Array, list[float]], bool] | None = None,
-    report: Callable[[int, float, float], None] | None = None,
+    report: Callable[[int, float, float, Preconditioner | None], None] | None = None,
 ) -> Solution:
     """Minimise `function` from `start`; `precondition` builds a preconditioner for a function, at a point.
 
-    Its third argument is the caution: a curvature to add to each parameter's, as K. Levenberg (1944, Quarterly of
+    Its third argument is the damping: a curvature to add to each parameter's, as K. Levenberg (1944, Quarterly of
     Applied Mathematics 2(2), 164-168) did, where the last stage's first step was much too long. Its fourth is how many
     iterations there were so far: a preconditioner may cost a part of them.
 
@@ -104,8 +111,8 @@ def minimize(
     loss_curve = [point.value]
     # The estimates with which a stage claims to have converged, or to be where Newton steps do.
     claim, newton_from = _STAGE_TOL * tol, _NEWTON_FROM / max(1.0, hessian.evaluations if hessian else 1.0)
-    n_stages, caution, stuck, stopped = 0, 0.0, False, False
-    at_hand = first
+    n_stages, damping, stuck, stopped = 0, 0.0, False, False
+    at_hand = initial_preconditioner
 
     def accept(point: Point) -> bool:
         nonlocal stopped
@@ -116,7 +123,7 @@ def minimize(
     while True:
         n_iter = len(loss_curve) - 1
         newton = hessian if hessian is not None and hessian.pays(n_iter) else None
-        preconditioner = at_hand or precondition(function, point.theta, caution, n_iter)
+        preconditioner = at_hand or precondition(function, point.theta, damping, n_iter)
         estimate = _estimate(preconditioner, point)
         near = tol if newton is None else max(tol, _FRESH * newton_from)
         given_up = stopped or n_iter >= max_iter or not np.isfinite(estimate)
@@ -145,7 +152,7 @@ def minimize(
             claim = _STAGE_TOL * min(claim, estimate) * max(share, _LEAST_SHARE)
             newton_from = min(newton_from, claim)
         if report is not None:
-            report(len(loss_curve) - 1, point.value, estimate)
+            report(len(loss_curve) - 1, point.value, estimate, preconditioner)
         before = point
         length = min(preconditioner.stage_length(n_stages), max_iter - (len(loss_curve) - 1))
         target = claim if newton is None else max(claim, newton_from)
@@ -156,17 +163,17 @@ def minimize(
         if _estimate(preconditioner, point) <= target:
             if newton is not None:
                 at_hand = newton.at(point.theta)
-            elif first:
+            elif initial_preconditioner:
                 at_hand = preconditioner
         n_stages += 1
         fails = not point.value < before.value
-        stuck = fails and caution > _MOST_CAUTION
+        stuck = fails and damping > _MOST_DAMPING
         if fails or n_quarters >= _TOO_MANY_QUARTERS:
-            caution = max(_LEAST_CAUTION, caution * _CAUTION_STEP)
+            damping = max(_LEAST_DAMPING, damping * _DAMPING_STEP)
         else:
-            caution = caution / _CAUTION_STEP if caution > _LEAST_CAUTION else 0.0
+            damping = damping / _DAMPING_STEP if damping > _LEAST_DAMPING else 0.0
     if report is not None:
-        report(len(loss_curve) - 1, point.value, proof.gap)
+        report(len(loss_curve) - 1, point.value, proof.gap, None)
     return Solution(
         point.theta, point.value, proof, proof.within(tol), loss_curve, preconditioner, stopped, attempt.recession
     )
