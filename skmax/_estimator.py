@@ -82,7 +82,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     warm_start : bool, default=False
         Begin at the coefficients of the last fit. The classes and features must be the same as then.
     verbose : int, default=0
-        If positive, print a line for each stage of the solver.
+        If positive, print a line for each stage of the solver, with the form of its preconditioner.
 
     Attributes
     ----------

@@ -4,9 +4,10 @@ With F(theta) = sum_i s_i l_i + weight_decay S / 2 ||W||^2 = S f, the fit withou
 
     F_i = F - s_i l_i - weight_decay s_i / 2 ||W||^2        (weight_decay goes with the mean, of weight S - s_i),
 
-whose gradient at the minimum of F is -s_i (V_i r_i + weight_decay W) and whose Hessian is S H - s_i V_i A_i V_i^T, but
-for the penalty's share of s_i / S, which is left out. Here r_i = p_i - y_i, A_i = diag(p_i) - p_i p_i^T, and V_i takes
-a row's logits to the parameters, V_i q = q (x) x_i. One Newton step from theta changes the row's own logits by
+whose gradient at the minimum of F is -s_i (V_i r_i + weight_decay W) and whose Hessian is S H - s_i V_i A_i V_i^T,
+except for the penalty's share of s_i / S, which is neglected. Here r_i = p_i - y_i, A_i = diag(p_i) - p_i p_i^T, and
+V_i takes a row's logits to the parameters, V_i q = q (x) x_i. One Newton step from theta changes the row's own logits
+by
 
     (I - s_i M_i A_i)^-1 s_i (M_i r_i + q_i)    with M_i = V_i^T (S H)^-1 V_i,  q_i = V_i^T (S H)^-1 weight_decay W,
 

@@ -233,6 +233,8 @@ def test_a_sampled_hessian_is_near_the_whole_one(monkeypatch, kind, n_classes, w
             4000, rel=0.5
         )  # they stand for all rows, the curvatures of which are alike
         assert factor[index == 7] == 1
+    n_sampled, form = (80 * theta.size, "full") if kind is FullPreconditioner else (80 * 5, "block")
+    assert (str(whole), str(change)) == (form, f"{form}, {n_sampled} of 4000 rows")
     # L^-1 of the sample times L of the whole, through `forward` of the one and the inverse of that of the other
     ratio = np.linalg.lstsq(
         np.array([whole.forward(e) for e in np.eye(theta.size)]).T,

@@ -25,6 +25,7 @@ class BlockPreconditioner(Preconditioner):
     """
 
     name = "block"
+    most_evaluations = 40
 
     rows_used: str
     blocks: list[Float64Array]
@@ -35,10 +36,6 @@ class BlockPreconditioner(Preconditioner):
         n_columns = objective.n_columns
         n_rows = sample_size(n_columns, objective.rows.n_samples)
         return objective.n_logits * (n_rows * n_columns**2 + n_columns**3 / 3)
-
-    @staticmethod
-    def most_evaluations(n_iter: int) -> float:
-        return 40
 
     @staticmethod
     def numbers(objective: Objective) -> int:

@@ -3,7 +3,7 @@
 from skmax._columns import Columns
 from skmax._hessian import MOST_NUMBERS, evaluation_cost
 from skmax._objective import Objective
-from skmax._preconditioner.base import Form, Preconditioner
+from skmax._preconditioner.base import Preconditioner
 from skmax._preconditioner.block import BlockPreconditioner
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.full import FullPreconditioner
@@ -12,7 +12,7 @@ from skmax._preconditioner.low_rank import LowRankPreconditioner
 from skmax._rows import Float64Array
 
 # In order of preference: the first form that suits the point, fits into memory and is worth its cost is chosen.
-_FORMS: tuple[type[Form], ...] = (
+_FORMS: tuple[type[Preconditioner], ...] = (
     KroneckerPreconditioner,
     FullPreconditioner,
     BlockPreconditioner,
@@ -23,17 +23,15 @@ _FORMS: tuple[type[Form], ...] = (
 def choose_preconditioner(
     columns: Columns, objective: Objective, theta: Float64Array, damping: float = 0.0, n_iter: int = 0
 ) -> Preconditioner:
-    """The best form of the Hessian at `theta` that pays, or its diagonal.
+    """The best form of the Hessian at `theta` that pays, or the diagonal.
 
-    `damping` is a curvature to add to that of each parameter, of columns scaled to unit spread. After `n_iter`
-    iterations, an objective is known to be so hard that a preconditioner may cost a part of them.
+    `damping` is a number to add to the curvature of each standardized parameter. An objective that has taken `n_iter`
+    iterations is known to be so hard that a preconditioner may cost a share of them.
     """
     evaluation = evaluation_cost(objective)
     for form in _FORMS:
-        if (
-            form.numbers(objective) <= MOST_NUMBERS
-            and form.cost(objective) <= form.most_evaluations(n_iter) * evaluation
-            and form.suits(objective, theta, damping)
-        ):
+        worth = (form.most_evaluations + form.evaluations_per_iteration * n_iter) * evaluation
+        fits = form.numbers(objective) <= MOST_NUMBERS
+        if fits and form.cost(objective) <= worth and form.suits(objective, theta, damping):
             return form.at(objective, columns, theta, damping)
     return DiagonalPreconditioner.at(objective, columns, theta, damping)

@@ -19,16 +19,15 @@ class FullPreconditioner(FactoredHessian, Preconditioner):
     It needs more arrays than the other forms while it is built, and may hold half as many numbers.
     """
 
+    name = "full"
+    most_evaluations = 20
+
     rows_used: str = ""
 
     @staticmethod
     def cost(objective: Objective) -> float:
         size = objective.n_columns * objective.n_logits
         return sample_size(size, objective.rows.n_samples) * size**2 / 2 + size**3 / 3
-
-    @staticmethod
-    def most_evaluations(n_iter: int) -> float:
-        return 20
 
     @staticmethod
     def numbers(objective: Objective) -> int:
@@ -54,4 +53,4 @@ class FullPreconditioner(FactoredHessian, Preconditioner):
         ).penalised(objective)
 
     def __str__(self) -> str:
-        return super().__str__() + self.rows_used
+        return self.name + self.rows_used

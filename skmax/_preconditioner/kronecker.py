@@ -25,6 +25,7 @@ class KroneckerPreconditioner(Preconditioner):
     """
 
     name = "Kronecker"
+    most_evaluations = 30
 
     moment: Float64Array
     eigenvectors: Float64Array
@@ -36,10 +37,6 @@ class KroneckerPreconditioner(Preconditioner):
     def cost(objective: Objective) -> float:
         n_columns, n_logits = objective.n_columns, objective.n_logits
         return objective.rows.n_samples * n_columns**2 + n_logits * n_columns**3 / 3 + 10 * n_logits**3
-
-    @staticmethod
-    def most_evaluations(n_iter: int) -> float:
-        return 30
 
     @staticmethod
     def numbers(objective: Objective) -> int:

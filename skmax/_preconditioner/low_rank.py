@@ -32,6 +32,7 @@ class LowRankPreconditioner(Preconditioner):
     """
 
     name = "low rank"
+    evaluations_per_iteration = 0.5  # only fits that prove hard need it
 
     parts: list[Float64Array]
     rest: Float64Array
@@ -42,11 +43,6 @@ class LowRankPreconditioner(Preconditioner):
     def cost(objective: Objective) -> float:
         rank = _rank(objective)
         return objective.n_logits * (3 * rank**2 * objective.n_columns + 10 * rank**3)
-
-    @staticmethod
-    def most_evaluations(n_iter: int) -> float:
-        """Half of the cost so far: only fits that prove hard need it."""
-        return n_iter / 2
 
     @staticmethod
     def numbers(objective: Objective) -> int:
