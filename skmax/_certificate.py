@@ -231,7 +231,7 @@ def _by_newton(
     steps: Steps,
     final: bool,
 ) -> tuple[Attempt, Float64Array]:
-    """Newton steps to the last digits, as long as each reduces the decrement by much, and a bound of the gap.
+    """Newton steps to the last digits, as long as each reduces the decrement a lot, and a bound of the gap.
 
     1. Take Newton steps with the Hessian of the first point. A step that does not contract is shortened by the factor
        log(1 + R) / R, the best by the inequality of the module's docstring, which always makes f lower.
@@ -240,8 +240,10 @@ def _by_newton(
 
     The second value is the next Newton step.
     """
-    is_here = isinstance(preconditioner, FactoredHessian) and preconditioner.exact_at is point.theta
-    change: FactoredHessian = preconditioner if is_here else hessian.at(point.theta)  # type: ignore[assignment]
+    if isinstance(preconditioner, FactoredHessian) and preconditioner.exact_at is point.theta:
+        change = preconditioner
+    else:
+        change = hessian.at(point.theta)
     most = max(_LEAST_HESSIANS, min(_MOST_HESSIANS, int(_MOST_HESSIANS / hessian.evaluations)))
     farthest = np.inf if final else _FARTHEST if hessian.evaluations <= _CHEAP else 0.0
     for n_hessians in range(1, most + 1):
@@ -296,8 +298,8 @@ def _bound(
 ) -> Certificate:
     """A bound of the gap at `theta` from the Hessian of a nearby point in `change`, without some rows if necessary.
 
-    Steps of unit length in the Hessian at `theta` may be `stretch` times as long as those in the Hessian of `change`,
-    from which `decrement` was computed.
+    A step of unit length in the Hessian at `theta` has at most the length `stretch` in that of `change`, which is also
+    what `decrement` is measured in.
     """
     first = proof = Certificate.of(stretch * decrement, stretch**2 * hessian.reach(change) * decrement, is_bound=True)
     dropped, share = 0.0, 1.0
