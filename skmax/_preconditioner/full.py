@@ -43,14 +43,9 @@ class FullPreconditioner(FactoredHessian, Preconditioner):
         [(index, _, factor)] = sample(objective, columns, theta, diagonal.diagonal, n_rows, together=True)
         hessian = measure(objective.of_rows(index, factor), columns, theta)
         complete(hessian, diagonal.curvature.ravel())
-        return cls(
-            columns,
-            objective.n_logits,
-            objective.fit_intercept,
-            damping,
-            hessian,
-            rows_used=describe_sample(n_rows, n_samples),
-        ).penalised(objective)
+        rows_used = describe_sample(n_rows, n_samples)
+        change = cls(columns, objective.n_logits, objective.fit_intercept, damping, hessian, rows_used=rows_used)
+        return change.penalised(objective)
 
     def __str__(self) -> str:
         return self.name + self.rows_used
