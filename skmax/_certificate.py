@@ -1,4 +1,4 @@
-"""How far f is above its minimum: a bound where the whole Hessian is at hand, an estimate elsewhere.
+"""How far f is above its minimum: a bound where the whole Hessian is available, an estimate elsewhere.
 
 Half the squared Newton decrement, lambda^2 / 2 with lambda^2 = g^T H^-1 g, is the gap of a parabola. The loss is not
 one, but it is generalised self-concordant (F. Bach, 2010, Self-concordant analysis for logistic regression, Electronic
@@ -18,12 +18,12 @@ with R, and <g, d> >= -lambda r, the right hand side is at least its minimum ove
 
 psi grows from 1/2 at t = 0, the parabola, to 1 at t = 1. Where t >= 1, nothing is known: outliers make c large.
 
-The same inequality along the line of the Newton step alone has, in the place of t, the change R that this step makes.
-That is an estimate of the whole gap, and what is used where c is not to be had. R also says how far the Hessian can
-have changed between two points: H(theta + d) lies between exp(-R) and exp(R) times H(theta).
+Along the line of the Newton step alone, the same inequality holds with the change R that this step makes in place of t.
+It estimates the whole gap, and is used where c cannot be computed. R also says how much the Hessian can have changed
+between two points: H(theta + d) lies between exp(-R) and exp(R) times H(theta).
 
-A few rows may make c so large that the bound is void: outliers, of which the model is so sure that they have next to no
-curvature. Without these rows D, f is less by their losses, which are positive, so that
+A few rows may make c so large that the bound is void: outliers about which the model is so sure that they have next to
+no curvature. Without these rows D, f is smaller by their losses, which are positive, so that
 
     f - min f  <=  sum_D (s_i / S) loss_i  +  (f_-D - min f_-D),
 
@@ -38,53 +38,64 @@ from typing import Any, Protocol
 import numpy as np
 from scipy import linalg
 
-from skmax._preconditioner import FullPreconditioner, Preconditioner, WholeHessian
+from skmax._hessian import FactoredHessian, WholeHessian
 from skmax._rows import Float64Array
 
-# Below this t, psi is 1/2 + t/6 to so many digits, and its formula would lose as many.
+# Below this t, psi equals 1/2 + t/6 to the digits that its own formula would lose.
 _FLAT = 1e-4
-# Newton steps end at this decrement: logits are then within as much of those of the minimum, times the spread that
-# rows have. For them at least, and at most, so many Hessians are built, within as many evaluations as the most.
+# Newton steps end at this decrement: logits are then within this distance, times the spread of the rows, of those at
+# the minimum. The second number of Hessians may be built whatever they cost, up to the third if they cost no more than
+# as many evaluations.
 _LAST_DECREMENT, _LEAST_HESSIANS, _MOST_HESSIANS = 1e-10, 4, 20
-# From here, where f has no digits left, one that leaves so little is taken without a look at f.
+# From this decrement, where f has no digits left, a last step is taken without an evaluation.
 _BLIND = 1e-8
-# What a step must leave less of. (Along a direction in which f falls for ever, as exp(-tau), it leaves 1/e each time.)
+# A step must reduce the decrement to less than this share of it. (Along a direction in which f falls for ever, as
+# exp(-tau), each step leaves 1/e of it.)
 _CONTRACTS = 0.3
-# A Newton step that changes a logit by less than the smaller ends at rounding, if it does not make the decrement small.
-# One that changes a logit by more is shortened; L-BFGS is better at one that changes it by more than the larger.
-# So it is where a Hessian takes as long as more than a few evaluations.
+# A Newton step that does not reduce the decrement has reached the limit of rounding if it changes every logit by less
+# than the first number. Otherwise it is shortened, unless it changes a logit by more than the second number, or the
+# Hessian costs more evaluations than the third: L-BFGS does better in both cases.
 _SMALL, _FARTHEST, _CHEAP = 0.1, 20.0, 3.0
-_AWAY = 2.0  # the change of a logit from where the Hessian is of, beyond which a bound has one of its own
+_AWAY = 2.0  # the change of a logit since the Hessian was measured, beyond which a bound requires a new one
 _ROUNDING = 1e-12  # of f, relative to 1 + |f|
-INFINITY = 800.0  # a change of logits after which nothing is left of exp(-tau)
-# How often rows are left out of a bound: those of which a step of the decrement's length changes a logit by more.
+INFINITY = 800.0  # a change of logits tau for which exp(-tau) underflows
+# How often rows are left out of a bound, and the change that a step as long as the decrement makes in the logits of a
+# row, beyond which the row is left out.
 _DROPS, _NEAR = 3, 0.1
-# Conjugate gradients end where what is left of the gradient adds no more than a fifth to the decrement, or after so
-# many steps or this share of the iterations: a fifth of a fit, as a step takes as long as two iterations.
+# Conjugate gradients end where the residual adds no more than a fifth to the squared decrement, or after this number of
+# steps or this share of the iterations, whichever is more: a fifth of a fit, as a step takes as long as two iterations.
 _GAP_SLACK, _GAP_STEPS, _GAP_STEPS_SHARE = 1.2, 10, 0.1
 # What an estimate is multiplied with if they end before that: so much more there may be along directions of next to no
 # curvature, which they have not seen.
 _UNSETTLED = 30
-_NO_CURVATURE = 1e-100
-_HOPELESS = 3.0  # times `tol`: a gap that is known to be larger needs not be known better
+_NO_CURVATURE, _NOTHING = 1e-100, 1e-20  # the latter of the squared gradient, which rounding leaves
+_HOPELESS = 3.0  # times `tol`: the estimate of a gap that is known to be larger is not refined
 
 
 class Function(Protocol):
-    """What is minimised: f and its gradient, and what a certificate needs to know of it."""
+    """The function f that is minimised, its gradient, and what a certificate needs to know about it."""
 
     def __call__(self, theta: Float64Array) -> tuple[float, Float64Array]: ...
 
     @property
     def floor(self) -> float:
-        """What f is nowhere below."""
+        """A lower bound of f."""
 
     def hessian_product(self, theta: Float64Array, direction: Float64Array) -> Float64Array: ...
 
     def largest_change(self, step: Float64Array) -> float:
-        """R of the module's docstring."""
+        """The R of the module's docstring."""
 
     def recedes(self, step: Float64Array) -> bool:
         """Whether f falls for ever along `step`."""
+
+
+class LinearChange(Protocol):
+    """A change of variables theta = forward(v), in which the Hessian is close to the identity, and its transpose."""
+
+    def forward(self, v: Float64Array) -> Float64Array: ...
+
+    def backward(self, gradient: Float64Array) -> Float64Array: ...
 
 
 @dataclass(frozen=True)
@@ -98,31 +109,34 @@ class Point:
         return cls(theta, *function(theta))
 
     def is_above(self, other: "Point") -> bool:
-        """Whether f is larger here, as far as its rounding tells."""
+        """Whether f is larger here by more than rounding explains."""
         return not self.value <= other.value + _ROUNDING * (1 + abs(other.value))
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is known of f - min f at a point.
+    """What is known about f - min f at a point.
 
     Attributes
     ----------
     gap : float
         lambda^2 psi(t).
     change : float
-        t. Unless it is below 1, the gap tells nothing.
+        t. The gap is meaningful only if this is below 1.
     is_bound : bool
-        Whether the gap is an upper bound, or else an estimate.
+        Whether the gap is an upper bound and not just an estimate.
+    least : float
+        A lower bound of the gap.
     """
 
     gap: float
     change: float
     is_bound: bool
+    least: float = 0.0
 
     @classmethod
     def of(cls, decrement: float, change: float, *, is_bound: bool) -> "Certificate":
-        """Of the Newton decrement lambda and the `change` t."""
+        """The certificate that follows from the Newton decrement lambda and the `change` t."""
         return cls(float(decrement) ** 2 * _psi(change), float(change), is_bound)
 
     @property
@@ -139,8 +153,16 @@ def _psi(t: float) -> float:
     return float((t + (1 - t) * np.log1p(-t)) / t**2) if t < 1 else 1.0
 
 
+def _least(square: float, change: float) -> float:
+    """The lower bound of the gap, of a step with ||d||_H^2 = `square` that makes the `change` R."""
+    if not change < np.inf:
+        return 0.0
+    share = ((1 + change) * np.log1p(change) - change) / change**2 if change > _FLAT else 1 / 2 - change / 6
+    return float(square * share)
+
+
 class Steps:
-    """The steps that an attempt may take: at most `left`, each told to `accept`, which ends them by True."""
+    """The steps that an attempt may take: at most `left`. `accept` sees each, and returns True to end them."""
 
     def __init__(self, left: int, accept: Callable[[Point], bool]) -> None:
         self.left = left
@@ -152,29 +174,29 @@ class Steps:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of an attempt to certify that f is within `tol` of its minimum.
+    """The outcome of an attempt to certify that f is within `tol` of its minimum.
 
     Attributes
     ----------
     point : Point
-        Where it ended: where it began, or lower.
+        The point where the attempt ended: where it began, or a lower one.
     proof : Certificate
-    preconditioner : Preconditioner
-        Of a point nearby.
+    preconditioner : LinearChange
+        That of a point nearby.
     recession : ndarray of shape (n_parameters,), or None
-        A step along which f falls for ever, if that is what was found.
+        A step along which f falls for ever, if one was found.
     """
 
     point: Point
     proof: Certificate
-    preconditioner: Any  # a Preconditioner
+    preconditioner: Any  # a LinearChange
     recession: Float64Array | None = None
 
 
 def certify(
     function: Function,
     point: Point,
-    preconditioner: Preconditioner,
+    preconditioner: LinearChange,
     hessian: WholeHessian | None,
     tol: float,
     *,
@@ -182,16 +204,16 @@ def certify(
     steps: Steps,
     final: bool,
 ) -> Attempt:
-    """Bound or estimate the gap at `point`, or at one below that the work for it leads to by `steps`.
+    """Bound or estimate the gap at `point`, or at a lower point that `steps` lead to on the way.
 
-    `hessian` is None where the whole one would take too long. If this is the `final` attempt, what is known of a gap is
-    wanted even if it is far above `tol`, and steps are taken that L-BFGS would do better.
+    `hessian` is None where measuring the whole Hessian would take too long. The `final` attempt estimates the gap even
+    if it is far above `tol`, and takes steps that are normally left to L-BFGS, which is better at them.
     """
     floor = Certificate(max(0.0, point.value - function.floor), 0.0, is_bound=True)
     if hessian is not None:
         attempt, step = _by_newton(function, point, preconditioner, hessian, steps, final)
         if not attempt.proof.holds and attempt.preconditioner.is_singular():
-            # It has more digits in the products with vectors than can be factorised.
+            # Products of the Hessian with vectors have more digits than its factor.
             proof, _ = _by_conjugate_gradients(function, attempt.point, attempt.preconditioner, _GAP_STEPS, np.inf)
             if proof.holds:
                 attempt = dataclasses.replace(attempt, proof=proof)
@@ -209,7 +231,7 @@ def certify(
         return dataclasses.replace(attempt, proof=floor)
     if attempt.proof.gap <= tol and function.recedes(step):
         return _to_infinity(function, attempt, step, hessian, tol, steps)
-    if hessian is None and steps.left > 0:  # else they are taken already
+    if hessian is None and steps.left > 0:  # otherwise they have been taken already
         further = Point.of(function, point.theta + step / max(1.0, attempt.proof.change))
         if further.value < point.value:
             steps.take(further)
@@ -220,22 +242,24 @@ def certify(
 def _by_newton(
     function: Function,
     point: Point,
-    preconditioner: Preconditioner,
+    preconditioner: LinearChange,
     hessian: WholeHessian,
     steps: Steps,
     final: bool,
 ) -> tuple[Attempt, Float64Array]:
-    """Newton steps to the last digits, as long as each leaves a small part of the decrement, and a bound of the gap.
+    """Newton steps to the last digits, as long as each reduces the decrement a lot, and a bound of the gap.
 
-    1. Take Newton steps with the Hessian of the first point. One that does not contract is shortened to log(1 + R) / R
-       of it, the best by the inequality of the module's docstring, which makes f lower whatever f is.
-    2. If the steps ended for want of a better Hessian, go to 1 with that of where they ended.
-    3. Bound the gap. What the Hessian has changed by since it was built, at most exp(R), is accounted for.
+    1. Take Newton steps with the Hessian of the first point. A step that does not contract is shortened by the factor
+       log(1 + R) / R, the best by the inequality of the module's docstring, which always makes f lower.
+    2. If the steps ended because the Hessian is out of date, go to 1 with a new one at the point where they ended.
+    3. Bound the gap. The bound accounts for the change of the Hessian since it was built, a factor of at most exp(R).
 
     The second value is the next Newton step.
     """
-    is_here = isinstance(preconditioner, FullPreconditioner) and preconditioner.exact_at is point.theta
-    change: FullPreconditioner = preconditioner if is_here else hessian.at(point.theta)  # type: ignore[assignment]
+    if isinstance(preconditioner, FactoredHessian) and preconditioner.exact_at is point.theta:
+        change = preconditioner
+    else:
+        change = hessian.at(point.theta)
     most = max(_LEAST_HESSIANS, min(_MOST_HESSIANS, int(_MOST_HESSIANS / hessian.evaluations)))
     farthest = np.inf if final else _FARTHEST if hessian.evaluations <= _CHEAP else 0.0
     for n_hessians in range(1, most + 1):
@@ -254,11 +278,11 @@ def _by_newton(
                 if candidate.is_above(point):
                     break
                 v_there, stale = change.backward(candidate.gradient), True
-            # Of points so close, f cannot tell which is lower but by its rounding.
+            # The points are so close that only rounding decides at which one f is lower.
             point = dataclasses.replace(candidate, value=min(candidate.value, point.value))
             v, decrement = v_there, float(np.linalg.norm(v_there))
             steps.take(point)
-            # Another Hessian, with which three steps are enough, where this one needs more than it takes to build that.
+            # A new Hessian needs three steps. It pays if this one needs more than these and the cost of a new one.
             stale = stale or _steps_to_go(decrement, rate) > hessian.evaluations + 3
         if not stale or n_hessians == most or steps.left <= 0:
             break
@@ -274,7 +298,7 @@ def _by_newton(
         point = dataclasses.replace(point, theta=point.theta + step)
         steps.take(point)
     if not proof.holds:
-        # Rounding may end the steps before the bound, which is a crude one, holds.
+        # Rounding may end the steps before the bound, which is crude, holds.
         spread = function.largest_change(step)
         sure = spread < _SMALL and not change.is_singular()
         proof = Certificate.of(decrement, spread if sure else max(1.0, spread), is_bound=False)
@@ -282,18 +306,19 @@ def _by_newton(
 
 
 def _steps_to_go(decrement: float, rate: float) -> float:
-    """To `_LAST_DECREMENT`, if each leaves `rate` of the decrement."""
+    """The number of steps to `_LAST_DECREMENT`, if each reduces the decrement by the factor `rate`."""
     if decrement <= _LAST_DECREMENT or not 0 < rate < 1:
         return 0.0
     return float(np.log(_LAST_DECREMENT / decrement) / np.log(rate))
 
 
 def _bound(
-    hessian: WholeHessian, change: FullPreconditioner, theta: Float64Array, stretch: float, decrement: float
+    hessian: WholeHessian, change: FactoredHessian, theta: Float64Array, stretch: float, decrement: float
 ) -> Certificate:
-    """Of the gap at `theta`, by the Hessian of `change`, of a point nearby: without some rows, if need be.
+    """A bound of the gap at `theta` from the Hessian of a nearby point in `change`, without some rows if necessary.
 
-    `stretch` is how many times the steps of the Hessian at `theta` may be as long, and `decrement` that by `change`.
+    A step of unit length in the Hessian at `theta` has at most the length `stretch` in that of `change`, which is also
+    what `decrement` is measured in.
     """
     first = proof = Certificate.of(stretch * decrement, stretch**2 * hessian.reach(change) * decrement, is_bound=True)
     dropped, share = 0.0, 1.0
@@ -312,26 +337,29 @@ def _bound(
 
 
 def _by_conjugate_gradients(
-    function: Function, point: Point, preconditioner: Preconditioner, n_steps: int, enough: float
+    function: Function, point: Point, preconditioner: LinearChange, n_steps: int, enough: float
 ) -> tuple[Certificate, Float64Array]:
-    """An estimate by lambda^2 = g^T H^-1 g at `point`, from conjugate gradients on H d = g; and the Newton step -d.
+    """An estimate from lambda^2 = g^T H^-1 g at `point`, by conjugate gradients on H d = g, and the Newton step -d.
 
-    g^T d grows with every step towards lambda^2, and a good preconditioner needs two or three. What is left is
-    r^T H^-1 r, with r = g - H d, and at most ||r||^2 over the smallest eigenvalue of H in the preconditioner's
-    coordinates. The smallest Ritz value stands for that, or 1 where it is larger: first steps that a bad preconditioner
-    wastes on directions of far too much curvature tell nothing of the others.
+    g^T d grows with every step towards lambda^2; with a good preconditioner, two or three steps are enough. The rest is
+    r^T H^-1 r, with r = g - H d, which is at most ||r||^2 over the smallest eigenvalue of H in the preconditioner's
+    coordinates. That is estimated by the smallest Ritz value, or by 1 if the Ritz value is larger: the first steps,
+    which a bad preconditioner wastes on directions of far too much curvature, say nothing about the others. Unless the
+    preconditioner stands for the whole Hessian, two or three steps are not enough to see those of little curvature.
     """
+    least_steps = 2 if isinstance(preconditioner, FactoredHessian) else _GAP_STEPS
     residual = preconditioner.backward(point.gradient)
     direction, square, decrement = residual, float(np.dot(residual, residual)), 0.0
-    newton, upper, settled = np.zeros_like(residual), square, square == 0
-    diagonal: list[float] = []  # of the tridiagonal matrix of the Lanczos vectors,
-    beside: list[float] = []  # and what is beside it
+    newton, upper, settled, nothing = np.zeros_like(residual), square, square == 0, _NOTHING * square
+    # The tridiagonal matrix of the Lanczos vectors: its diagonal and the numbers beside it.
+    diagonal: list[float] = []
+    beside: list[float] = []
     ratio, last = 0.0, 0.0
     for n in range(n_steps):
         product = preconditioner.backward(function.hessian_product(point.theta, preconditioner.forward(direction)))
         curvature = float(np.dot(direction, product)) / square if square > 0 else 0.0
         if not 0 < curvature < np.inf:
-            upper = upper if square == 0 else np.inf  # rounding is all there is
+            upper = upper if square == 0 else np.inf  # only rounding is left
             break
         diagonal.append(curvature + ratio * last)
         decrement += square / curvature
@@ -344,7 +372,7 @@ def _by_conjugate_gradients(
         if n:  # older LAPACK wrappers refuse a matrix of one number
             smallest = float(linalg.eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(0, 0))[0])
         upper = decrement + square / min(1.0, smallest) if smallest > _NO_CURVATURE else np.inf
-        settled = n > 0 and upper <= _GAP_SLACK * decrement
+        settled = square <= nothing or (n + 1 >= least_steps and upper <= _GAP_SLACK * decrement)
         if settled or decrement / 2 > enough:
             break
         beside.append(curvature * np.sqrt(ratio))
@@ -353,7 +381,8 @@ def _by_conjugate_gradients(
     change = function.largest_change(step) if np.isfinite(upper) else np.inf
     if not settled:
         upper *= _UNSETTLED
-    return Certificate.of(np.sqrt(upper), change, is_bound=False), step
+    proof = Certificate.of(np.sqrt(upper), change, is_bound=False)
+    return dataclasses.replace(proof, least=_least(decrement, change)), step
 
 
 def _to_infinity(
@@ -364,11 +393,11 @@ def _to_infinity(
     tol: float,
     steps: Steps,
 ) -> Attempt:
-    """`attempt` where f falls for ever along `step`, if what is left to gain otherwise can be told."""
+    """`attempt` where f falls for ever along `step`, if the remaining gain in other directions can be estimated."""
     whole = INFINITY / function.largest_change(step) * step
     far, proof = approach_infinity(function, attempt.point, whole, hessian, attempt.proof, tol)
     if proof.holds and proof.gap <= tol:
-        # Never a certificate: there is no minimum to be near of.
+        # This is never a certificate: there is no minimum that the point could be near.
         return dataclasses.replace(attempt, proof=dataclasses.replace(proof, change=np.inf), recession=step)
     if far.value < attempt.point.value and steps.left > 0:
         steps.take(far)
@@ -386,10 +415,10 @@ def approach_infinity(
 ) -> tuple[Point, Certificate]:
     """A point beyond `step`, and what is known of the gap at `point` by it.
 
-    Where the gain along a direction is exhausted, but for what underflows, the others have a minimum of their own, or
-    fall for ever in another direction. Newton steps lead there. If they do not, what looked like infinity may be the
-    reach of outliers, and the point so far along is a better one to go on from. Without a `hessian`, `proof` is taken
-    for that of the others.
+    At a point so far along a direction that its own gain is exhausted, except for what underflows, f has a minimum in
+    the other directions, or falls for ever along one of them as well. Newton steps lead there. If they do not, what
+    looked like a direction to infinity may be the effect of outliers, and the search continues from the point far
+    along. Without a `hessian`, `proof` stands for the gap in the other directions.
     """
     far = Point.of(function, point.theta + step)
     proof = dataclasses.replace(proof, change=0.0)

@@ -62,16 +62,16 @@ class Columns:
         """The squares of `squared_deviations` over this are those of x~."""
         return self.scale**2 if self.turn is None else np.ones_like(self.scale)
 
-    def tilde(self, x: Design, intercept: bool) -> Float64Array:
+    def standardized(self, x: Design, intercept: bool) -> Float64Array:
         """Rows x~ of rows `x`, ending in a 1 if there is an `intercept`. Fills a sparse `x`."""
-        tilde = ((x.toarray() if sparse.issparse(x) else x) - self.mean) / self.scale
+        standardized = ((x.toarray() if sparse.issparse(x) else x) - self.mean) / self.scale
         if self.turn is not None:
-            tilde = tilde @ self.turn
-        return np.column_stack([tilde, np.ones(len(tilde))]) if intercept else tilde
+            standardized = standardized @ self.turn
+        return np.column_stack([standardized, np.ones(len(standardized))]) if intercept else standardized
 
-    def step(self, tilde: Float64Array, intercept: bool) -> Float64Array:
-        """The change of (W, b), a row for each logit, that makes the change `tilde` of (W~, b~)."""
-        theta = tilde.copy()
+    def step(self, standardized: Float64Array, intercept: bool) -> Float64Array:
+        """The step in (W, b), with a row for each logit, that a step in the `standardized` (W~, b~) is."""
+        theta = standardized.copy()
         coef = theta[:, : len(self.scale)]
         if self.turn is not None:
             coef[:] = coef @ self.turn.T
@@ -187,7 +187,7 @@ def squared_deviations(rows: Rows, within: slice, columns: Columns) -> Iterator[
             buffer = np.empty((2, *x.shape))
         deviation, square = buffer[:, : x.shape[0]]
         if columns.turn is not None:
-            deviation[:] = columns.tilde(x, False)
+            deviation[:] = columns.standardized(x, False)
         else:
             np.subtract(x.toarray() if rows.is_sparse else x, columns.mean, out=deviation)
         np.square(deviation, out=square)

@@ -21,8 +21,8 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from skmax._callbacks import CALLER, Monitor, with_callbacks
 from skmax._columns import Columns
 from skmax._estimator import MatrixLike, SoftmaxRegression
+from skmax._hessian import whole_hessian_fits
 from skmax._leave_one_out import leave_one_out_losses
-from skmax._preconditioner import whole_hessian_fits
 from skmax._rows import Design, Float64Array, Rows
 from skmax._scorer import LEAST_LOG_PROBABILITY, neg_cross_entropy_scorer
 from skmax._target import Target, check_sample_weight, naming

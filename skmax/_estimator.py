@@ -25,12 +25,13 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from skmax._callbacks import CALLER, CallbackSupportMixin, Monitor, with_callbacks
 from skmax._certificate import INFINITY, Certificate, Point, approach_infinity
 from skmax._columns import Columns, Coordinates, work_coordinates
+from skmax._hessian import WholeHessian
 from skmax._objective import Objective
-from skmax._preconditioner import WholeHessian, preconditioner
+from skmax._preconditioner import choose_preconditioner
 from skmax._rows import LOGIT_COST, Design, Float64Array, Rows, raw_prediction, take_rows
 from skmax._separation import separation
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
-from skmax._solver import Solution, minimize
+from skmax._solver import Preconditioner, Solution, minimize
 from skmax._target import (
     LABELS_OR_DISTRIBUTIONS,
     Target,
@@ -82,7 +83,7 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     warm_start : bool, default=False
         Begin at the coefficients of the last fit. The classes and features must be the same as then.
     verbose : int, default=0
-        If positive, print a line for each stage of the solver.
+        If positive, print a line for each stage of the solver, with the form of its preconditioner.
 
     Attributes
     ----------
@@ -332,12 +333,12 @@ class SoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 solution = minimize(
                     objective,
                     theta,
-                    functools.partial(preconditioner, columns),
+                    functools.partial(choose_preconditioner, columns),
                     tol=self.tol,
                     max_iter=self.max_iter,
                     exact=exact,
                     hessian=WholeHessian(exact, columns),
-                    first=change.penalised(objective) if change else None,
+                    initial_preconditioner=change.penalised(objective) if change else None,
                     watch=watch if monitor else None,
                     report=_Printer() if self.verbose else None,
                 )
@@ -761,6 +762,7 @@ class _Printer:
     def __init__(self) -> None:
         self._begin = time.perf_counter()
 
-    def __call__(self, n_iter: int, value: float, gap: float) -> None:
+    def __call__(self, n_iter: int, value: float, gap: float, preconditioner: Preconditioner | None) -> None:
         seconds = time.perf_counter() - self._begin
-        print(f"iteration {n_iter:4d}   objective {value:.8f}   estimated gap {gap:.1e}   {seconds:.2f} s")
+        stage = "" if preconditioner is None else f"   preconditioner: {preconditioner}"
+        print(f"iteration {n_iter:4d}   objective {value:.8f}   estimated gap {gap:.1e}   {seconds:.2f} s{stage}")

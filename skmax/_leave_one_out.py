@@ -1,12 +1,13 @@
-"""What each row's loss would be if the row were left out of the fit, to one Newton step.
+"""What each row's loss would be if the row were left out of the fit, approximated by one Newton step.
 
 With F(theta) = sum_i s_i l_i + weight_decay S / 2 ||W||^2 = S f, the fit without row i minimises
 
     F_i = F - s_i l_i - weight_decay s_i / 2 ||W||^2        (weight_decay goes with the mean, of weight S - s_i),
 
-whose gradient at the minimum of F is -s_i (V_i r_i + weight_decay W) and whose Hessian is S H - s_i V_i A_i V_i^T, but
-for the penalty's share of s_i / S, which is left out. Here r_i = p_i - y_i, A_i = diag(p_i) - p_i p_i^T, and V_i takes
-a row's logits to the parameters, V_i q = q (x) x_i. One Newton step from theta changes the row's own logits by
+whose gradient at the minimum of F is -s_i (V_i r_i + weight_decay W) and whose Hessian is S H - s_i V_i A_i V_i^T,
+except for the penalty's share of s_i / S, which is neglected. Here r_i = p_i - y_i, A_i = diag(p_i) - p_i p_i^T, and
+V_i takes a row's logits to the parameters, V_i q = q (x) x_i. One Newton step from theta changes the row's own logits
+by
 
     (I - s_i M_i A_i)^-1 s_i (M_i r_i + q_i)    with M_i = V_i^T (S H)^-1 V_i,  q_i = V_i^T (S H)^-1 weight_decay W,
 
@@ -18,49 +19,63 @@ B 82(4), 965-996.)
 import numpy as np
 
 from skmax._columns import Columns
+from skmax._hessian import WholeHessian
 from skmax._objective import Objective
-from skmax._preconditioner import FullPreconditioner
 from skmax._rows import Float64Array
 from skmax._softmax import normalize_in_place
 
 
 def leave_one_out_losses(objective: Objective, columns: Columns, theta: Float64Array) -> Float64Array:
     """Cross-entropy of each row, of shape (n_samples,), without the row in the fit that ended at `theta`."""
-    change = FullPreconditioner(objective, columns, theta, sampled=False)
+    hessian = WholeHessian(objective, columns).roughly_at(theta)
     n_logits, n_columns = objective.n_logits, objective.n_columns
     coef, _ = objective.split(theta)
     decay = objective.join(objective.weight_decay * coef, np.zeros(n_logits)).ravel()
-    decay_coef, decay_intercept = objective.split(change.forward(change.backward(decay)))
-    inverse = change.inverse().reshape(n_logits, n_columns, n_logits, n_columns) / objective.rows.weight_sum
-    losses = np.empty(objective.rows.n_samples)
+    inverse = hessian.inverse().reshape(n_logits, n_columns, n_logits, n_columns) / objective.rows.weight_sum
+    cost = objective.cost + theta.size**2
+    return np.concatenate(
+        objective.sum(_losses_without, theta, columns, inverse, hessian.inverse_product(decay), cost=cost)
+    )
 
-    def measure(within: slice) -> float:
-        for block, x, weight in objective.rows.blocks(n_columns + n_logits**2, within):
-            tilde = change.tilde(x)
-            logits = objective.raw_prediction(x, *objective.split(theta)).astype(np.float64)
-            probability = logits.copy()
-            normalize_in_place(probability)
-            residual = objective.residual(probability, block)
-            spread = np.empty((len(tilde), n_logits, n_logits))  # M_i
-            for k in range(n_logits):
-                for m in range(k + 1):
-                    spread[:, k, m] = spread[:, m, k] = np.einsum("ij,ij->i", tilde @ inverse[k, :, m], tilde)
-            weight = np.ones(len(tilde)) if weight is None else weight
-            shift = np.einsum("ikl,li->ik", spread, residual)
-            shift += objective.raw_prediction(x, decay_coef, decay_intercept).T / objective.rows.weight_sum
-            shift *= weight[:, None]
-            # M_i A_i, with A_i = diag(p) - p p^T, or p (1 - p) for a single logit
-            product = spread * probability.T[:, None, :]
-            if n_logits == 1:
-                product *= 1 - probability.T[:, None, :]
-            else:
-                product -= (spread @ probability.T[:, :, None]) * probability.T[:, None, :]
-            matrix = np.eye(n_logits) - weight[:, None, None] * product
-            logits += np.linalg.solve(matrix, shift[:, :, None])[:, :, 0].T
-            target = probability - residual
-            own = (target * logits).sum(axis=0)
-            losses[block] = normalize_in_place(logits) - own
-        return 0.0
 
-    objective.rows.over(measure, n=objective.rows.n_samples, cost=objective.cost + theta.size**2)
+def _losses_without(
+    objective: Objective,
+    within: slice,
+    theta: Float64Array,
+    columns: Columns,
+    inverse: Float64Array,
+    inverse_decay: Float64Array,
+) -> list[Float64Array]:
+    """The losses of the rows `within`, block by block.
+
+    `inverse` holds the blocks of (S H)^-1 in standardized columns, and `inverse_decay` is H^-1 weight_decay W.
+    """
+    n_logits = objective.n_logits
+    losses = []
+    for block, x, weight in objective.rows.blocks(objective.n_columns + n_logits**2, within):
+        standardized = columns.standardized(x, objective.fit_intercept)
+        logits = objective.raw_prediction(x, *objective.split(theta)).astype(np.float64)
+        probability = logits.copy()
+        normalize_in_place(probability)
+        residual = objective.residual(probability, block)
+        spread = np.empty((len(standardized), n_logits, n_logits))  # M_i
+        for k in range(n_logits):
+            for m in range(k + 1):
+                product = np.einsum("ij,ij->i", standardized @ inverse[k, :, m], standardized)
+                spread[:, k, m] = spread[:, m, k] = product
+        weight = np.ones(len(standardized)) if weight is None else weight
+        shift = np.einsum("ikl,li->ik", spread, residual)
+        shift += objective.raw_prediction(x, *objective.split(inverse_decay)).T / objective.rows.weight_sum
+        shift *= weight[:, None]
+        # M_i A_i, with A_i = diag(p) - p p^T, or p (1 - p) for a single logit
+        product = spread * probability.T[:, None, :]
+        if n_logits == 1:
+            product *= 1 - probability.T[:, None, :]
+        else:
+            product -= (spread @ probability.T[:, :, None]) * probability.T[:, None, :]
+        matrix = np.eye(n_logits) - weight[:, None, None] * product
+        logits += np.linalg.solve(matrix, shift[:, :, None])[:, :, 0].T
+        target = probability - residual
+        own = (target * logits).sum(axis=0)
+        losses.append(normalize_in_place(logits) - own)
     return losses

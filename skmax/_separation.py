@@ -87,7 +87,7 @@ def _rows_with_weight(objective: Objective, within: slice, columns: Columns) -> 
         target = objective.class_major(block)
         if target.ndim == 1:
             target = np.equal.outer(np.arange(objective.n_classes), target).astype(np.float64)
-        parts.append((columns.tilde(x, objective.fit_intercept)[kept], target.T[kept]))
+        parts.append((columns.standardized(x, objective.fit_intercept)[kept], target.T[kept]))
     return parts
 
 

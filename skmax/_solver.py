@@ -1,54 +1,63 @@
-"""L-BFGS in stages: each in the coordinates of a preconditioner built where the last one ended.
+"""L-BFGS in stages, each in the coordinates of a preconditioner that is built where the previous stage ended.
 
 1. Build a preconditioner at theta.
-2. Where half the squared gradient in its coordinates, its estimate of the gap f - min f, is within `tol`, certify: with
-   the whole Hessian, where that is not much work, take Newton steps to the last digits and bound the gap; else estimate
-   it by conjugate gradients. Converged if the gap is within `tol` (see `skmax._certificate`).
-3. Otherwise run L-BFGS-B in its coordinates until the estimate, which grows old, is well within `tol`, or the stage has
-   had its share of iterations, or the line search can do no better. Go to 1.
+2. If half the squared gradient in its coordinates, its estimate of the gap f - min f, is within `tol`, certify: where
+   the whole Hessian does not cost much, take Newton steps to the last digits and bound the gap; otherwise estimate the
+   gap by conjugate gradients. The search has converged if the gap is within `tol` (see `skmax._certificate`).
+3. Otherwise run L-BFGS-B in these coordinates until the estimate, which becomes less accurate with every iteration, is
+   well within `tol`, or the stage has used up its iterations, or the line search finds no lower point. Go to 1.
 
-Stages may run on a function of fewer digits, such as one of float32 products. What is certified is the exact one. Where
-that takes more, the stages go on with it.
+Stages may run on a less accurate function, such as one computed with float32 products. The certificate is that of the
+exact function. If it requires further stages, these run on the exact function.
 
-Outliers make first steps of a stage too long. They are shortened, and where that is not enough, a curvature is added to
-that of all parameters of the next preconditioner: its caution.
+Outliers make the first steps of a stage too long. Such steps are shortened. If that is not enough, the next
+preconditioner is damped: a number is added to the curvature of every parameter.
 
 R. H. Byrd, P. Lu, J. Nocedal and C. Zhu (1995). A limited memory algorithm for bound constrained optimization.
 SIAM Journal on Scientific Computing 16(5), 1190-1208.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy import optimize
 
-from skmax._certificate import Certificate, Function, Point, Steps, certify
-from skmax._preconditioner import Preconditioner, WholeHessian
+from skmax._certificate import Certificate, Function, LinearChange, Point, Steps, certify
+from skmax._hessian import WholeHessian
 from skmax._rows import Float64Array
 
-# An old preconditioner underestimates the gap, so that a stage aims for a part of `tol`: cheaper than another stage.
+# An old preconditioner underestimates the gap, so a stage aims for a part of `tol`: that is cheaper than another stage.
 _STAGE_TOL = 0.3
-# With the whole Hessian, Newton steps take over where an old preconditioner estimates the gap at this, which is a
-# decrement of 1/200, over the evaluations that the Hessian takes; or a fresh one at so many times as much.
+# With the whole Hessian, Newton steps take over where an old preconditioner estimates the gap at the first number, a
+# decrement of 1/200, divided by the cost of the Hessian in evaluations, or a fresh one at a multiple of that.
 _NEWTON_FROM, _FRESH = 1e-5, 3
-# Where f was off by more than this, relative to 1 + |f|, for want of digits, the exact one begins anew.
+# If the less accurate f was off by more than this, relative to 1 + |f|, the search on the exact f begins at the start.
 _ASTRAY = 1e-3
-# The least that an attempt to certify which failed may lower the next one's estimate to.
+# After a failed attempt to certify, the next one is made at a lower estimate, but no lower than this share.
 _LEAST_SHARE = 1e-3
-# A first step of a stage that goes uphill is quartered up to so often. If it took so many quarters, the next stage is
-# one of more caution, by the factor; otherwise of less.
+# How often the first step of a stage is quartered if it goes uphill, and the number of quarterings from which the
+# damping of the next stage is multiplied by the factor. After fewer, it is divided by the factor.
 _MOST_QUARTERS, _TOO_MANY_QUARTERS = 15, 4
-_LEAST_CAUTION, _MOST_CAUTION, _CAUTION_STEP = 1e-6, 1.0, 30
-# Pairs of vectors that L-BFGS remembers, and how many for more parameters than so many: SciPy's bookkeeping on them is
-# then half of a fit. (2e6 parameters, 20 newsgroups as TF-IDF: 3.2 s with 6, 3.9 s with 30, in 19 and 16 iterations.)
+_LEAST_DAMPING, _MOST_DAMPING, _DAMPING_STEP = 1e-6, 1.0, 30
+# The number of pairs of vectors that L-BFGS remembers, and a smaller one for problems with more parameters than the
+# number between them, where SciPy's bookkeeping would take half of the fit. (2e6 parameters, 20 newsgroups as TF-IDF:
+# 3.2 s with 6, 3.9 s with 30, in 19 and 16 iterations.)
 _MEMORY, _LARGE, _MEMORY_IF_LARGE = 30, 2**18, 6
+
+
+class Preconditioner(LinearChange, Protocol):
+    """A linear change of variables for the iterations of a stage. Its string describes it in a few words."""
+
+    def stage_length(self, n_stages: int) -> int:
+        """The number of iterations before a new preconditioner pays, after `n_stages` earlier stages."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Where `minimize` ended: the flat `theta`, f and what is known of its distance from the minimum, and f so far.
+    """The result of `minimize`: the flat `theta`, f there and its certificate, and f after each iteration.
 
     `recession` is a step along which f falls for ever, if the search ended because it found one.
     """
@@ -58,7 +67,7 @@ class Solution:
     certificate: Certificate
     converged: bool
     loss_curve: list[float]
-    preconditioner: Preconditioner | None = None
+    preconditioner: Any = None  # the last one: a Preconditioner
     stopped: bool = False
     recession: Float64Array | None = None
 
@@ -80,33 +89,36 @@ def minimize(
     max_iter: int,
     exact: Function | None = None,
     hessian: WholeHessian | None = None,
-    first: Preconditioner | None = None,
+    initial_preconditioner: Preconditioner | None = None,
     watch: Callable[[Float64Array, list[float]], bool] | None = None,
-    report: Callable[[int, float, float], None] | None = None,
+    report: Callable[[int, float, float, Preconditioner | None], None] | None = None,
 ) -> Solution:
     """Minimise `function` from `start`; `precondition` builds a preconditioner for a function, at a point.
 
-    Its third argument is the caution: a curvature to add to each parameter's, as K. Levenberg (1944, Quarterly of
-    Applied Mathematics 2(2), 164-168) did, where the last stage's first step was much too long. Its fourth is how many
-    iterations there were so far: a preconditioner may cost a part of them.
+    The third argument of `precondition` is the damping, a number to add to the curvature of each parameter (K.
+    Levenberg, 1944, Quarterly of Applied Mathematics 2(2), 164-168), which is positive if the previous stage's first
+    step was much too long. The fourth is the number of iterations so far: a preconditioner may cost a share of them.
 
-    `exact` is the function to certify, where `function` has fewer digits, and `hessian` its Hessian, where it pays.
+    `exact` is the function to certify if `function` is less accurate, and `hessian` is the Hessian of `exact`, which is
+    used where it pays.
 
-    `first` is a preconditioner to begin with, of a point near `start`, which saves most of the work where a path of
-    minima is followed.
+    `initial_preconditioner` is that of a point near `start`. It saves most of the work where a path of minima is
+    followed.
 
-    `watch` sees theta and f so far after each iteration, and stops the search by True.
+    `watch` receives theta and the values of f after each iteration, and returns True to stop the search.
 
-    `report` is told the number of iterations, f and the estimated gap before each stage and at the end.
+    `report` receives the number of iterations, f, the estimated gap and the preconditioner before each stage, and the
+    same with None for the preconditioner at the end.
     """
     exact = exact or function
     point = Point.of(function, start)
     loss_curve = [point.value]
-    # The estimates with which a stage claims to have converged, or to be where Newton steps do.
+    # The estimates below which a stage claims to have converged, or to be where Newton steps converge.
     claim, newton_from = _STAGE_TOL * tol, _NEWTON_FROM / max(1.0, hessian.evaluations if hessian else 1.0)
-    n_stages, caution, stuck, stopped = 0, 0.0, False, False
+    n_stages, damping, stuck, stopped = 0, 0.0, False, False
+    infimum = np.inf  # a number that f can be brought below
     lowest = exact.floor - _ASTRAY * (1 + abs(exact.floor))
-    at_hand = first
+    at_hand = initial_preconditioner
 
     def accept(point: Point) -> bool:
         nonlocal stopped
@@ -117,7 +129,7 @@ def minimize(
     while True:
         n_iter = len(loss_curve) - 1
         newton = hessian if hessian is not None and hessian.pays(n_iter) else None
-        preconditioner = at_hand or precondition(function, point.theta, caution, n_iter)
+        preconditioner = at_hand or precondition(function, point.theta, damping, n_iter)
         estimate = _estimate(preconditioner, point)
         near = tol if newton is None else max(tol, _FRESH * newton_from)
         given_up = stopped or n_iter >= max_iter or not np.isfinite(estimate)
@@ -128,8 +140,8 @@ def minimize(
             loss_curve[-1] = point.value
             estimate = _estimate(preconditioner, point)
         if stuck or given_up or estimate <= near:
-            if caution and np.isfinite(estimate):
-                # Its curvature hides what is left along directions of less.
+            if damping and np.isfinite(estimate):
+                # The damping hides what is left to gain along directions of less curvature.
                 preconditioner = precondition(exact, point.theta, 0.0, n_iter)
             attempt = certify(
                 exact,
@@ -141,15 +153,18 @@ def minimize(
                 steps=Steps(0 if stopped else max_iter - n_iter, accept),
                 final=stuck or given_up,
             )
+            infimum = min(infimum, point.value - attempt.proof.least)
             point, preconditioner, proof = attempt.point, attempt.preconditioner, attempt.proof
+            if not proof.is_bound:
+                proof = dataclasses.replace(proof, gap=max(proof.gap, point.value - infimum))
             if stuck or given_up or stopped or proof.within(tol) or attempt.recession is not None:
                 break
-            # The same claim again would end in the same way. The change that a Newton step makes falls with its length.
+            # The same claim would fail again. The change that a Newton step makes is in proportion to its length.
             share = min(1.0, tol / proof.gap if proof.gap > 0 else 1.0, proof.change**-2 if proof.change > 1 else 1.0)
             claim = _STAGE_TOL * min(claim, estimate) * max(share, _LEAST_SHARE)
             newton_from = min(newton_from, claim)
         if report is not None:
-            report(len(loss_curve) - 1, point.value, estimate)
+            report(len(loss_curve) - 1, point.value, estimate, preconditioner)
         before = point
         length = min(preconditioner.stage_length(n_stages), max_iter - (len(loss_curve) - 1))
         target = claim if newton is None else max(claim, newton_from)
@@ -160,24 +175,24 @@ def minimize(
         if _estimate(preconditioner, point) <= target:
             if newton is not None:
                 at_hand = newton.at(point.theta)
-            elif first:
+            elif initial_preconditioner:
                 at_hand = preconditioner
         n_stages += 1
         fails = not point.value < before.value
-        stuck = fails and caution > _MOST_CAUTION
+        stuck = fails and damping > _MOST_DAMPING
         if fails or n_quarters >= _TOO_MANY_QUARTERS:
-            caution = max(_LEAST_CAUTION, caution * _CAUTION_STEP)
+            damping = max(_LEAST_DAMPING, damping * _DAMPING_STEP)
         else:
-            caution = caution / _CAUTION_STEP if caution > _LEAST_CAUTION else 0.0
+            damping = damping / _DAMPING_STEP if damping > _LEAST_DAMPING else 0.0
     if report is not None:
-        report(len(loss_curve) - 1, point.value, proof.gap)
+        report(len(loss_curve) - 1, point.value, proof.gap, None)
     return Solution(
         point.theta, point.value, proof, proof.within(tol), loss_curve, preconditioner, stopped, attempt.recession
     )
 
 
 class _TooLong(Exception):
-    """The first step of a stage went uphill."""
+    """Raised where the first step of a stage goes uphill."""
 
 
 def _stage(
@@ -190,8 +205,8 @@ def _stage(
     accept: Callable[[Point], bool],
 ) -> tuple[Point, int]:
     """The last point that L-BFGS accepted, or `start`, and how often its first step was quartered."""
-    # L-BFGS-B makes its first step one of unit length. In units of the gradient's length that is the Newton step, which
-    # outliers make too long, up to a thousand times; the line search of L-BFGS-B would spend all of its trials on it.
+    # The first step of L-BFGS-B has unit length. In units of the gradient's length that is the Newton step, which
+    # outliers make up to a thousand times too long; the line search of L-BFGS-B would spend all of its trials on it.
     unit = float(np.linalg.norm(preconditioner.backward(start.gradient)))
     for n_quarters in range(_MOST_QUARTERS):
         try:
@@ -218,11 +233,11 @@ def _l_bfgs(
 
     def in_v(v: Float64Array) -> tuple[float, Float64Array]:
         nonlocal evaluated, gradient_in_v
-        if v.any():  # else where L-BFGS-B begins, known already
-            first = evaluated is start
+        if v.any():  # otherwise v is where L-BFGS-B begins, where f is known
+            is_first_step = evaluated is start
             theta = start.theta + preconditioner.forward(unit * v)
             evaluated = Point.of(function, theta)
-            if first and not evaluated.value < start.value:
+            if is_first_step and not evaluated.value < start.value:
                 raise _TooLong
             gradient_in_v = preconditioner.backward(evaluated.gradient)
         return evaluated.value, unit * gradient_in_v
@@ -241,13 +256,13 @@ def _l_bfgs(
         jac=True,
         method="L-BFGS-B",
         callback=after_iteration,
-        # Stopping is decided above and in `minimize`, not by relative changes of f or by gradients in odd units.
+        # Stopping is decided above and in `minimize`, not by relative changes of f or by gradients in units of `unit`.
         options={"maxiter": max_iter, "maxfun": 100 * max_iter, "maxcor": memory, "ftol": 0, "gtol": 0},
     )
     return accepted
 
 
 def _estimate(preconditioner: Preconditioner, point: Point) -> float:
-    """Half the squared gradient in the preconditioner's coordinates: the gap, as far as it stands for the Hessian."""
+    """Half the squared gradient in the preconditioner's coordinates: the gap, if the preconditioner is the Hessian."""
     v = preconditioner.backward(point.gradient)
     return float(np.dot(v, v)) / 2

@@ -15,7 +15,7 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from skmax._objective import Float64Array
+from skmax._rows import Float64Array
 from skmax._softmax import check_distributions
 
 _NOT_ONE_DISTRIBUTION = (

@@ -9,8 +9,8 @@ from test_solver import Quadratic, Scaled, Smooth
 from skmax import SoftmaxRegression
 from skmax._certificate import Certificate, Point, Steps, _bound, _by_conjugate_gradients, certify
 from skmax._columns import Columns
+from skmax._hessian import FactoredHessian, WholeHessian
 from skmax._objective import Objective
-from skmax._preconditioner import FullPreconditioner, WholeHessian
 from skmax._rows import Rows
 
 
@@ -245,7 +245,7 @@ def test_the_hessian_by_rows_is_the_one_by_sums():
         objective, _ = problem(5, n_classes)
         theta = np.random.default_rng(2).normal(size=objective.n_logits * objective.n_columns)
         by_sums, by_rows = (
-            FullPreconditioner(objective, Columns.of(objective.rows, centred=True), theta, sampled=False, by_rows=rows)
+            FactoredHessian.of_all_rows(objective, Columns.of(objective.rows, centred=True), theta, by_rows=rows)
             for rows in (False, True)
         )
         np.testing.assert_allclose(by_rows.inverse(), by_sums.inverse(), rtol=1e-9, atol=1e-12)

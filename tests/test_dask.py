@@ -16,13 +16,11 @@ from sklearn.exceptions import ConvergenceWarning
 from skmax import SoftmaxRegression
 from skmax._columns import Columns
 from skmax._objective import Objective
-from skmax._preconditioner import (
-    BlockPreconditioner,
-    DiagonalPreconditioner,
-    FullPreconditioner,
-    KroneckerPreconditioner,
-    LowRankPreconditioner,
-)
+from skmax._preconditioner.block import BlockPreconditioner
+from skmax._preconditioner.diagonal import DiagonalPreconditioner
+from skmax._preconditioner.full import FullPreconditioner
+from skmax._preconditioner.kronecker import KroneckerPreconditioner
+from skmax._preconditioner.low_rank import LowRankPreconditioner
 from skmax._rows import Rows
 
 dask = pytest.importorskip("dask")
@@ -291,7 +289,7 @@ def test_preconditioners_are_the_local_ones(client, kind, n_samples, n_features)
     remote, local, theta = problem(client, n_samples, n_features)
     if kind is KroneckerPreconditioner:
         theta = np.zeros_like(theta)
-    there, here = (kind(each, Columns.of(each.rows, centred=True), theta) for each in (remote, local))
+    there, here = (kind.at(each, Columns.of(each.rows, centred=True), theta) for each in (remote, local))
     v = np.random.default_rng(2).normal(size=theta.size)
     # The products with H^-1; in v itself, eigenvectors may have another sign.
     np.testing.assert_allclose(there.forward(there.backward(v)), here.forward(here.backward(v)), rtol=1e-6)

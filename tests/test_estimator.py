@@ -111,8 +111,20 @@ def test_verbose_prints_a_line_a_stage(capsys):
     assert lines[0].startswith("iteration    0   objective 1.08")
     assert lines[-1].split()[1] == str(model.n_iter_)
     assert f"estimated gap {model.gap_:.1e}" in lines[-1]
+    assert all(line.endswith("   preconditioner: full") for line in lines[:-1])
+    assert "preconditioner" not in lines[-1]  # there is no stage after the end
     SoftmaxRegression().fit(*WINE)
     assert capsys.readouterr().out == ""
+
+
+def test_verbose_names_each_preconditioner_and_its_rows(capsys):
+    rng = np.random.default_rng(0)
+    SoftmaxRegression(verbose=1).fit(rng.normal(size=(5000, 3)), rng.integers(0, 3, 5000))
+    assert capsys.readouterr().out.splitlines()[0].endswith("   preconditioner: full, 2000 of 5000 rows")
+    SoftmaxRegression(1e-7, verbose=1).fit(*load_digits(return_X_y=True))
+    first, *later, _ = (line.partition("preconditioner: ")[2] for line in capsys.readouterr().out.splitlines())
+    assert first == "Kronecker"
+    assert set(later) == {"block"}
 
 
 # Warnings

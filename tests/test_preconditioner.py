@@ -6,16 +6,14 @@ from scipy import sparse
 
 from skmax._columns import Columns
 from skmax._objective import Objective
-from skmax._preconditioner import (
-    BlockPreconditioner,
-    DiagonalPreconditioner,
-    FullPreconditioner,
-    KroneckerPreconditioner,
-    LowRankPreconditioner,
-    Preconditioner,
-    _complete,
-    preconditioner,
-)
+from skmax._preconditioner import block, choose_preconditioner, full
+from skmax._preconditioner.base import Preconditioner
+from skmax._preconditioner.block import BlockPreconditioner
+from skmax._preconditioner.diagonal import DiagonalPreconditioner
+from skmax._preconditioner.full import FullPreconditioner
+from skmax._preconditioner.kronecker import KroneckerPreconditioner
+from skmax._preconditioner.low_rank import LowRankPreconditioner
+from skmax._preconditioner.sampling import complete, sample
 from skmax._rows import Rows
 
 KINDS = [FullPreconditioner, BlockPreconditioner, LowRankPreconditioner, DiagonalPreconditioner]
@@ -65,9 +63,9 @@ def hessian_in_v(objective, theta, change):
 def test_the_full_preconditioner_makes_the_hessian_the_identity(
     monkeypatch, n_classes, fit_intercept, layout, few_pairs
 ):
-    monkeypatch.setattr("skmax._preconditioner._FEW_PAIRS", few_pairs)  # column by column, or pair by pair
+    monkeypatch.setattr("skmax._hessian._FEW_PAIRS", few_pairs)  # column by column, or pair by pair
     objective, theta = problem(n_classes, fit_intercept=fit_intercept, layout=layout)
-    change = FullPreconditioner(objective, columns_of(objective), theta)
+    change = FullPreconditioner.at(objective, columns_of(objective), theta)
     eigenvalues = np.linalg.eigvalsh(hessian_in_v(objective, theta, change))
     # One direction per column of X, and the intercept, is redundant for three or more logits: its curvature is zero.
     redundant = 0 if n_classes == 2 else objective.n_columns
@@ -79,7 +77,7 @@ def test_the_full_preconditioner_makes_the_hessian_the_identity(
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
 def test_the_diagonal_preconditioner_scales_each_parameter_to_unit_curvature(n_classes, layout):
     objective, theta = problem(n_classes, layout=layout)
-    change = DiagonalPreconditioner(objective, columns_of(objective), theta)
+    change = DiagonalPreconditioner.at(objective, columns_of(objective), theta)
     diagonal = np.diagonal(hessian_in_v(objective, theta, change))
     if n_classes == 2:
         np.testing.assert_allclose(diagonal, 1, atol=1e-5)
@@ -95,8 +93,8 @@ def test_the_block_preconditioner_makes_the_hessian_of_each_logit_the_identity(
     monkeypatch, n_classes, layout, fit_intercept
 ):
     objective, theta = problem(n_classes, layout=layout, fit_intercept=fit_intercept)
-    change = BlockPreconditioner(objective, columns_of(objective), theta)
-    monkeypatch.setattr(Preconditioner, "_centred_over_classes", lambda self, tilde: tilde)
+    change = BlockPreconditioner.at(objective, columns_of(objective), theta)
+    monkeypatch.setattr(Preconditioner, "_centred_over_classes", lambda self, standardized: standardized)
     hessian = hessian_in_v(objective, theta, change)
     p = objective.n_columns
     for own in (slice(k * p, (k + 1) * p) for k in range(objective.n_logits)):
@@ -106,21 +104,21 @@ def test_the_block_preconditioner_makes_the_hessian_of_each_logit_the_identity(
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_of_low_rank_is_the_diagonal_but_for_the_rows_of_largest_leverage(monkeypatch, n_classes, fit_intercept):
-    monkeypatch.setattr("skmax._preconditioner._LOW_RANK", 5)
-    monkeypatch.setattr("skmax._preconditioner._LEAST_RANK", 0.0)
+    monkeypatch.setattr("skmax._preconditioner.low_rank._RANK", 5)
+    monkeypatch.setattr("skmax._preconditioner.low_rank._LEAST_CURVATURE_RATIO", 0.0)
     objective, theta = problem(n_classes, fit_intercept=fit_intercept)
     columns, rows = columns_of(objective), objective.rows
-    change = LowRankPreconditioner(objective, columns, theta)
+    change = LowRankPreconditioner.at(objective, columns, theta)
     inverse = np.array([change._from_v(change._to_v(e)) for e in np.eye(theta.size)])
-    tilde = change.tilde(rows.X)
+    standardized = columns.standardized(rows.X, fit_intercept)
     probability = objective.probability(theta, rows.X)
     penalty = np.append(0.1 / columns.scale**2, 0.0)[: objective.n_columns]
     expected = np.zeros((theta.size, theta.size))
     for k in range(objective.n_logits):
         curvature = rows.sample_weight * probability[k] * (1 - probability[k]) / rows.weight_sum
-        diagonal = curvature @ tilde**2 + penalty
-        largest = np.argsort(-curvature * (tilde**2 @ (1 / diagonal)))[:5]
-        few = (tilde[largest].T * curvature[largest]) @ tilde[largest]
+        diagonal = curvature @ standardized**2 + penalty
+        largest = np.argsort(-curvature * (standardized**2 @ (1 / diagonal)))[:5]
+        few = (standardized[largest].T * curvature[largest]) @ standardized[largest]
         own = slice(k * objective.n_columns, (k + 1) * objective.n_columns)
         expected[own, own] = few + np.diag(diagonal - few.diagonal())
     np.testing.assert_allclose(inverse @ expected, np.eye(theta.size), atol=1e-10)
@@ -131,7 +129,7 @@ def test_of_low_rank_is_the_diagonal_but_for_the_rows_of_largest_leverage(monkey
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_backward_is_the_transpose_of_forward(kind, n_classes, fit_intercept):
     objective, theta = problem(n_classes, fit_intercept=fit_intercept)
-    change = kind(objective, columns_of(objective), theta)
+    change = kind.at(objective, columns_of(objective), theta)
     rng = np.random.default_rng(1)
     v, gradient = rng.normal(size=(2, theta.size))
     assert np.dot(change.forward(v), gradient) == pytest.approx(np.dot(v, change.backward(gradient)), rel=1e-9)
@@ -140,7 +138,7 @@ def test_backward_is_the_transpose_of_forward(kind, n_classes, fit_intercept):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_step_leaves_the_rows_summing_to_zero(kind):
     objective, theta = problem(4)
-    change = kind(objective, columns_of(objective), theta)
+    change = kind.at(objective, columns_of(objective), theta)
     step = change.forward(np.random.default_rng(2).normal(size=theta.size)).reshape(4, -1)
     # the intercepts take up means of up to 5e4 scales, which costs them as many digits
     np.testing.assert_allclose(step.sum(axis=0), 0, atol=1e-10 * np.abs(step).max())
@@ -151,8 +149,8 @@ def test_the_gap_is_the_distance_to_the_minimum_of_the_quadratic_model():
     objective, theta = problem(3)
     gradient = objective(theta)[1]
     columns = columns_of(objective)
-    gap = np.sum(FullPreconditioner(objective, columns, theta).backward(gradient) ** 2) / 2
-    change = DiagonalPreconditioner(objective, columns, theta)
+    gap = np.sum(FullPreconditioner.at(objective, columns, theta).backward(gradient) ** 2) / 2
+    change = DiagonalPreconditioner.at(objective, columns, theta)
     in_v = change.backward(gradient)
     expected = in_v @ np.linalg.pinv(hessian_in_v(objective, theta, change), rcond=1e-4) @ in_v / 2
     assert gap == pytest.approx(expected, rel=1e-4)
@@ -171,7 +169,7 @@ def test_singular_columns_are_harmless(kind, weight_decay):
     columns = columns_of(objective)
     np.testing.assert_array_equal(columns.scale[2:4], 1)
     theta = np.zeros(3 * 7)
-    change = kind(objective, columns, theta)
+    change = kind.at(objective, columns, theta)
     in_v = change.backward(objective(theta)[1])
     assert np.isfinite(in_v).all()
     assert np.isfinite(change.forward(in_v)).all()
@@ -194,7 +192,7 @@ def test_the_kronecker_product_is_the_hessian_where_all_rows_have_the_same_proba
     for n_classes in (2, 4):
         objective, theta = problem(n_classes)
         theta = objective.join(np.zeros((objective.n_logits, 3)), objective.split(theta)[1]).ravel()
-        change = KroneckerPreconditioner(objective, columns_of(objective), theta)
+        change = KroneckerPreconditioner.at(objective, columns_of(objective), theta)
         eigenvalues = np.linalg.eigvalsh(hessian_in_v(objective, theta, change))
         redundant = 0 if n_classes == 2 else objective.n_columns
         np.testing.assert_allclose(eigenvalues[:redundant], 0, atol=1e-5)
@@ -222,12 +220,12 @@ def test_a_sampled_hessian_is_near_the_whole_one(monkeypatch, kind, n_classes, w
     theta = rng.normal(size=(n_logits, 5)) * 0.002
     theta[-1, -1] -= 12
     theta = (theta - theta.mean(axis=0) if n_logits > 1 else theta).ravel()
-    whole = kind(objective, columns_of(objective), theta)
-    monkeypatch.setattr("skmax._preconditioner._SAMPLE", (80, 0))
+    whole = kind.at(objective, columns_of(objective), theta)
+    monkeypatch.setattr("skmax._preconditioner.sampling._SAMPLE", (80, 0))
     taken = []
-    sample = Preconditioner._sample
-    monkeypatch.setattr(Preconditioner, "_sample", lambda self, *a, **k: taken.extend(sample(self, *a, **k)) or taken)
-    change = kind(objective, columns_of(objective), theta)
+    for module in (block, full):
+        monkeypatch.setattr(module, "sample", lambda *a, **k: taken.extend(sample(*a, **k)) or taken)
+    change = kind.at(objective, columns_of(objective), theta)
     for index, _, factor in taken:
         assert 70 * 5 < len(index) <= 80 * theta.size
         assert 7 in index
@@ -235,6 +233,8 @@ def test_a_sampled_hessian_is_near_the_whole_one(monkeypatch, kind, n_classes, w
             4000, rel=0.5
         )  # they stand for all rows, the curvatures of which are alike
         assert factor[index == 7] == 1
+    n_sampled, form = (80 * theta.size, "full") if kind is FullPreconditioner else (80 * 5, "block")
+    assert (str(whole), str(change)) == (form, f"{form}, {n_sampled} of 4000 rows")
     # L^-1 of the sample times L of the whole, through `forward` of the one and the inverse of that of the other
     ratio = np.linalg.lstsq(
         np.array([whole.forward(e) for e in np.eye(theta.size)]).T,
@@ -248,7 +248,7 @@ def test_a_sampled_hessian_is_near_the_whole_one(monkeypatch, kind, n_classes, w
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_rows_of_which_the_model_is_sure_and_wrong_make_newton_steps_too_long_but_for_caution(kind, n_classes):
+def test_rows_of_which_the_model_is_sure_and_wrong_make_newton_steps_too_long_but_for_damping(kind, n_classes):
     X = np.linspace(-1, 1, 50)[:, None]
     y = (X[:, 0] > 0).astype(int)
     y[[3, 46]] = 1 - y[[3, 46]]
@@ -256,9 +256,9 @@ def test_rows_of_which_the_model_is_sure_and_wrong_make_newton_steps_too_long_bu
     objective = Objective(Rows(X), y, n_classes=n_classes, n_logits=n_logits, weight_decay=0.0, fit_intercept=True)
     theta = np.array([40.0, 0.0]) if n_classes == 2 else np.array([-40.0, 0, 40, 0, 0, -40])
     value, gradient = objective(theta)
-    plain, cautious = (kind(objective, columns_of(objective), theta, caution) for caution in (0.0, 0.1))
+    plain, damped = (kind.at(objective, columns_of(objective), theta, damping) for damping in (0.0, 0.1))
     assert objective(theta - plain.forward(plain.backward(gradient)))[0] > value
-    assert objective(theta - cautious.forward(cautious.backward(gradient)))[0] < value
+    assert objective(theta - damped.forward(damped.backward(gradient)))[0] < value
 
 
 @pytest.mark.parametrize("kind", [*KINDS, KroneckerPreconditioner])
@@ -269,8 +269,8 @@ def test_another_weight_decay_needs_no_second_look_at_the_rows(kind, n_classes):
         theta = objective.join(np.zeros((objective.n_logits, 3)), objective.split(theta)[1]).ravel()
     other = objective.penalised(7.0)
     assert other(theta)[0] > objective(theta)[0] or kind is KroneckerPreconditioner
-    changed = kind(objective, columns_of(objective), theta).penalised(other)
-    anew = kind(other, columns_of(objective), theta)
+    changed = kind.at(objective, columns_of(objective), theta).penalised(other)
+    anew = kind.at(other, columns_of(objective), theta)
     v = np.random.default_rng(9).normal(size=theta.size)
     np.testing.assert_allclose(changed.forward(v), anew.forward(v), rtol=1e-12)
     np.testing.assert_allclose(changed.backward(v), anew.backward(v), rtol=1e-12)
@@ -279,16 +279,17 @@ def test_another_weight_decay_needs_no_second_look_at_the_rows(kind, n_classes):
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_the_inverse_is_that_of_the_hessian_on_steps_that_sum_to_zero(n_classes):
     objective, theta = problem(n_classes)
-    change = FullPreconditioner(objective, columns_of(objective), theta)
+    change = FullPreconditioner.at(objective, columns_of(objective), theta)
     v = np.random.default_rng(10).normal(size=theta.size)
-    tilde = change._centred_over_classes(v.reshape(objective.n_logits, -1)).ravel()
-    expected = change._centred_over_classes(change._from_v(change._to_v(tilde)).reshape(objective.n_logits, -1)).ravel()
+    standardized = change._centred_over_classes(v.reshape(objective.n_logits, -1)).ravel()
+    product = change._from_v(change._to_v(standardized)).reshape(objective.n_logits, -1)
+    expected = change._centred_over_classes(product).ravel()
     np.testing.assert_allclose(change.inverse() @ v, expected, rtol=1e-6)  # as jitter of 1e-13 leaves it
 
 
 def test_rows_that_a_sample_missed_leave_no_parameter_without_curvature():
     hessian = np.array([[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 1e-9]])
-    _complete(hessian, np.array([1.2, 0.9, 0.5]))
+    complete(hessian, np.array([1.2, 0.9, 0.5]))
     np.testing.assert_allclose(hessian, [[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 0.5]])
 
 
@@ -326,8 +327,8 @@ def test_the_choice_depends_on_the_cost(n_samples, n_features, n_classes, start,
         fit_intercept=True,
     )
     theta = np.zeros(n_classes * (n_features + 1))
-    assert isinstance(preconditioner(columns_of(objective), objective, theta), start)
-    assert isinstance(preconditioner(columns_of(objective), objective, theta + 1), later)
+    assert isinstance(choose_preconditioner(columns_of(objective), objective, theta), start)
+    assert isinstance(choose_preconditioner(columns_of(objective), objective, theta + 1), later)
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
@@ -344,10 +345,11 @@ def test_a_hard_fit_is_worth_a_dearer_preconditioner(monkeypatch, layout):
     columns, theta = columns_of(objective), np.ones(30 * 301)
 
     def kind(n_iter):
-        return type(preconditioner(columns, objective, theta, n_iter=n_iter))
+        return type(choose_preconditioner(columns, objective, theta, n_iter=n_iter))
 
     assert kind(1) is DiagonalPreconditioner
     # a row of a sparse X is not filled
     assert kind(30) is (LowRankPreconditioner if layout is np.asarray else DiagonalPreconditioner)
-    monkeypatch.setattr("skmax._preconditioner._LIMIT", 32 * theta.size - 1)  # no room for half of the rows
+    # no room for half of the rows
+    monkeypatch.setattr("skmax._preconditioner.choose.MOST_NUMBERS", 32 * theta.size - 1)
     assert kind(30) is DiagonalPreconditioner

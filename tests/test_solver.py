@@ -65,7 +65,7 @@ class Rosenbrock(Smooth):
 
 
 def rosenbrock_diagonal(length):
-    return lambda function, theta, caution, n_iter: Scaled(
+    return lambda function, theta, damping, n_iter: Scaled(
         np.sqrt([max(1200 * theta[0] ** 2 - 400 * theta[1] + 2, 1), 200]), length
     )
 
@@ -75,7 +75,7 @@ def test_a_perfect_preconditioner_takes_one_newton_step():
     solution = minimize(
         function,
         np.zeros(3),
-        lambda function, theta, caution, n_iter: Scaled(np.sqrt([1, 1e4, 1e8])),
+        lambda function, theta, damping, n_iter: Scaled(np.sqrt([1, 1e4, 1e8])),
         tol=1e-10,
         max_iter=100,
     )
@@ -90,7 +90,7 @@ def test_a_preconditioner_that_claims_too_much_is_not_believed():
     solution = minimize(
         Quadratic(),
         np.zeros(3),
-        lambda function, theta, caution, n_iter: Scaled(1e3 * np.sqrt([1, 1e4, 1e8])),
+        lambda function, theta, damping, n_iter: Scaled(1e3 * np.sqrt([1, 1e4, 1e8])),
         tol=1e-8,
         max_iter=100,
     )
@@ -121,7 +121,7 @@ def test_a_start_at_the_minimum_takes_no_iteration():
     solution = minimize(
         Quadratic(),
         np.array([1.0, 2.0, 3.0]),
-        lambda function, theta, caution, n_iter: Scaled(np.ones(3)),
+        lambda function, theta, damping, n_iter: Scaled(np.ones(3)),
         tol=1e-6,
         max_iter=9,
     )
@@ -145,13 +145,13 @@ def test_a_first_step_that_is_far_too_long_is_shortened():
 
     function, asked, done = LogCosh(), [], []
 
-    def precondition(function, theta, caution, n_iter):
-        asked.append(caution)
+    def precondition(function, theta, damping, n_iter):
+        asked.append(damping)
         done.append(n_iter)
         return Scaled(1 / np.cosh(theta), length=2)
 
     solution = minimize(function, np.array([8.0]), precondition, tol=1e-9, max_iter=100)
-    assert asked[:2] == [0.0, 1e-6]  # the first step was much too long: caution is asked for
+    assert asked[:2] == [0.0, 1e-6]  # the first step was much too long: damping is asked for
     assert done[:2] == [0, 2]
     assert solution.converged
     assert solution.theta == pytest.approx(0, abs=1e-4)
@@ -169,7 +169,7 @@ def test_the_end_of_float_precision_is_reported_and_not_run_into_again():
             return direction
 
     solution = minimize(
-        Flat(), np.zeros(1), lambda function, theta, caution, n_iter: Scaled(np.ones(1)), tol=1e-9, max_iter=50
+        Flat(), np.zeros(1), lambda function, theta, damping, n_iter: Scaled(np.ones(1)), tol=1e-9, max_iter=50
     )
     assert not solution.converged
     assert solution.gap == 0.5
@@ -179,20 +179,21 @@ def test_the_end_of_float_precision_is_reported_and_not_run_into_again():
 def test_a_preconditioner_from_nearby_saves_building_one():
     built = []
 
-    def precondition(function, theta, caution, n_iter):
+    def precondition(function, theta, damping, n_iter):
         built.append(theta)
         return Scaled(np.sqrt([1, 1e4, 1e8]))
 
     near = Scaled(np.sqrt([2, 1e4, 1e8]))
-    solution = minimize(Quadratic(), np.zeros(3), precondition, tol=1e-10, max_iter=100, first=near)
+    solution = minimize(Quadratic(), np.zeros(3), precondition, tol=1e-10, max_iter=100, initial_preconditioner=near)
     assert solution.converged
     assert solution.value <= 1e-10
     assert solution.preconditioner is near
     assert not built
     # One that claims too much is not believed; one that is of no use is given up.
     claims = Scaled(np.sqrt([1e6, 1e4, 1e8]))
-    assert minimize(Quadratic(), np.zeros(3), precondition, tol=1e-10, max_iter=100, first=claims).value <= 1e-10
+    solution = minimize(Quadratic(), np.zeros(3), precondition, tol=1e-10, max_iter=100, initial_preconditioner=claims)
+    assert solution.value <= 1e-10
     far = Scaled(np.array([1e3, 1.0, 1e-3]))
-    solution = minimize(Quadratic(), np.zeros(3), precondition, tol=1e-10, max_iter=1000, first=far)
+    solution = minimize(Quadratic(), np.zeros(3), precondition, tol=1e-10, max_iter=1000, initial_preconditioner=far)
     assert solution.converged
     assert built

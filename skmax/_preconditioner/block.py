@@ -1,0 +1,107 @@
+"""The blocks on the diagonal of the Hessian."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from scipy import linalg
+
+from skmax._columns import Columns
+from skmax._hessian import factorise, logit_curvature
+from skmax._objective import Objective
+from skmax._preconditioner.base import Preconditioner, growing_stage_length
+from skmax._preconditioner.diagonal import DiagonalPreconditioner
+from skmax._preconditioner.sampling import complete, describe_sample, sample, sample_size
+from skmax._rows import Float64Array
+
+
+@dataclass(frozen=True, eq=False)
+class BlockPreconditioner(Preconditioner):
+    """The Hessian's blocks on the diagonal, one for each logit, weighted by that class's own curvature.
+
+    It knows how the columns correlate for each class, and leaves the coupling of the classes to L-BFGS. For a block,
+    a sample of 4 n_columns rows is enough.
+    """
+
+    name = "block"
+    most_evaluations = 40
+
+    rows_used: str
+    blocks: list[Float64Array]
+    factors: list[tuple[Float64Array, Float64Array]] = dataclasses.field(default_factory=list)
+
+    @staticmethod
+    def cost(objective: Objective) -> float:
+        n_columns = objective.n_columns
+        n_rows = sample_size(n_columns, objective.rows.n_samples)
+        return objective.n_logits * (n_rows * n_columns**2 + n_columns**3 / 3)
+
+    @staticmethod
+    def numbers(objective: Objective) -> int:
+        """The blocks' numbers, or those of the table of sampled rows if it is larger."""
+        n_rows = sample_size(objective.n_columns, objective.rows.n_samples)
+        sampled = objective.n_logits * n_rows if n_rows < objective.rows.n_samples else 0
+        return max(objective.n_logits * objective.n_columns**2, sampled)
+
+    @classmethod
+    def at(cls, objective: Objective, columns: Columns, theta: Float64Array, damping: float = 0.0) -> Self:
+        rows, n_columns = objective.rows, objective.n_columns
+        n_rows = sample_size(n_columns, rows.n_samples)
+        if n_rows == rows.n_samples:
+            whole = objective.here()
+            x, weight = whole.rows.at(slice(None)), whole.rows.sample_weight
+            standardized = columns.standardized(x, objective.fit_intercept)
+            curvature = logit_curvature(objective.probability(theta, x))
+            root = np.sqrt(curvature if weight is None else curvature * weight)
+
+            def block(k: int) -> Float64Array:
+                return gram(standardized, root[k])
+        else:
+            diagonal = DiagonalPreconditioner.at(objective, columns, theta, damping)
+            samples = sample(objective, columns, theta, diagonal.diagonal, n_rows, together=False)
+
+            def block(k: int) -> Float64Array:
+                index, curvature, factor = samples[k]
+                part = columns.standardized(rows.at(index), objective.fit_intercept)
+                result = gram(part, np.sqrt(curvature * factor))
+                complete(result, diagonal.curvature[k])
+                return result
+
+        def gram(standardized: Float64Array, root: Float64Array) -> Float64Array:
+            scaled = standardized * root[:, None]
+            return scaled.T @ scaled / rows.weight_sum
+
+        def blocks_of(classes: slice) -> list[Float64Array]:
+            return [block(k) for k in range(classes.start, classes.stop)]
+
+        blocks = rows.over(blocks_of, n=objective.n_logits, cost=n_rows * n_columns**2)
+        rows_used = describe_sample(n_rows, rows.n_samples)
+        return cls(columns, objective.n_logits, objective.fit_intercept, damping, rows_used, blocks).penalised(
+            objective
+        )
+
+    def __str__(self) -> str:
+        return self.name + self.rows_used
+
+    def penalised(self, objective: Objective) -> Self:
+        penalty = self._penalty(objective)
+
+        def factors_of(classes: slice) -> list[tuple[Float64Array, Float64Array]]:
+            return [factorise(block, penalty)[:2] for block in self.blocks[classes]]
+
+        factors = objective.rows.over(factors_of, n=self.n_logits, cost=objective.n_columns**3)
+        return dataclasses.replace(self, factors=factors)
+
+    def stage_length(self, n_stages: int) -> int:
+        return growing_stage_length(n_stages)
+
+    def _from_v(self, v: Float64Array) -> Float64Array:
+        parts = zip(v.reshape(self.n_logits, -1), self.factors, strict=True)
+        return np.concatenate(
+            [root * linalg.blas.dtrsv(factor, part, lower=1, trans=1) for part, (root, factor) in parts]
+        )
+
+    def _to_v(self, gradient: Float64Array) -> Float64Array:
+        parts = zip(gradient.reshape(self.n_logits, -1), self.factors, strict=True)
+        return np.concatenate([linalg.blas.dtrsv(factor, root * part, lower=1) for part, (root, factor) in parts])

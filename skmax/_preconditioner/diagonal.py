@@ -1,0 +1,45 @@
+"""The diagonal of the Hessian."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from skmax._columns import Columns
+from skmax._hessian import LEAST_CURVATURE, measure_diagonal
+from skmax._objective import Objective
+from skmax._preconditioner.base import Preconditioner, growing_stage_length
+from skmax._rows import Float64Array
+
+
+@dataclass(frozen=True, eq=False)
+class DiagonalPreconditioner(Preconditioner):
+    """The diagonal of the Hessian: cheap for any number of parameters, blind to correlated columns.
+
+    L-BFGS makes up for part of that from its memory, which ends with the stage, so the stages grow.
+    """
+
+    name = "diagonal"
+
+    curvature: Float64Array
+    diagonal: Float64Array = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+    inverse_root: Float64Array = dataclasses.field(default_factory=lambda: np.empty(0))
+
+    @classmethod
+    def at(cls, objective: Objective, columns: Columns, theta: Float64Array, damping: float = 0.0) -> Self:
+        curvature = measure_diagonal(objective, columns, theta)
+        return cls(columns, objective.n_logits, objective.fit_intercept, damping, curvature).penalised(objective)
+
+    def penalised(self, objective: Objective) -> Self:
+        diagonal = np.maximum(self.curvature + self._penalty(objective), LEAST_CURVATURE)
+        return dataclasses.replace(self, diagonal=diagonal, inverse_root=1 / np.sqrt(diagonal).ravel())
+
+    def stage_length(self, n_stages: int) -> int:
+        return growing_stage_length(n_stages)
+
+    def _from_v(self, v: Float64Array) -> Float64Array:
+        return self.inverse_root * v
+
+    def _to_v(self, gradient: Float64Array) -> Float64Array:
+        return self.inverse_root * gradient

@@ -1,0 +1,83 @@
+"""The whole Hessian as a Kronecker product."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from skmax._columns import Columns
+from skmax._hessian import LEAST_CURVATURE, evaluation_cost, factorise, measure_second_moment
+from skmax._objective import Objective
+from skmax._preconditioner.base import Preconditioner
+from skmax._preconditioner.full import FullPreconditioner
+from skmax._rows import Float64Array
+
+
+@dataclass(frozen=True, eq=False)
+class KroneckerPreconditioner(Preconditioner):
+    """The whole Hessian where all rows have the same probabilities p, as with zero coefficients.
+
+    There it is A (x) B and the penalty, with A = diag(p) - p p^T and B the second moments of the columns. In the
+    eigenvectors of A it is one problem of n_columns for each eigenvalue a, with a factor of a B and the penalty.
+    """
+
+    name = "Kronecker"
+    most_evaluations = 30
+
+    moment: Float64Array
+    eigenvectors: Float64Array
+    logarithms: Float64Array  # of the eigenvalues
+    # For each group of equal eigenvalues: their indices, and the factor of a B and the penalty.
+    groups: list[tuple[NDArray[np.intp], Float64Array, Float64Array]] = dataclasses.field(default_factory=list)
+
+    @staticmethod
+    def cost(objective: Objective) -> float:
+        n_columns, n_logits = objective.n_columns, objective.n_logits
+        return objective.rows.n_samples * n_columns**2 + n_logits * n_columns**3 / 3 + 10 * n_logits**3
+
+    @staticmethod
+    def numbers(objective: Objective) -> int:
+        return max(objective.n_logits * objective.n_columns**2, objective.n_logits**2)
+
+    @staticmethod
+    def suits(objective: Objective, theta: Float64Array, damping: float) -> bool:
+        if damping or objective.split(theta)[0].any():
+            return False
+        # Otherwise the products with many small factors take longer than one with a large factor.
+        return FullPreconditioner.cost(objective) > evaluation_cost(objective)
+
+    @classmethod
+    def at(cls, objective: Objective, columns: Columns, theta: Float64Array, damping: float = 0.0) -> Self:
+        moment = measure_second_moment(objective, columns)
+        probability = objective.probability_at_intercepts(theta)
+        curvature = np.diag(probability) - np.outer(probability, probability)
+        eigenvalues, eigenvectors = np.linalg.eigh(curvature)
+        # The redundant direction, of eigenvalue 0, is removed from every step: any positive number will do for it.
+        # Classes of equal frequency share an eigenvalue, and so a factor.
+        logarithms = np.log(np.maximum(eigenvalues, LEAST_CURVATURE)).round(9)
+        return cls(
+            columns, objective.n_logits, objective.fit_intercept, damping, moment, eigenvectors, logarithms
+        ).penalised(objective)
+
+    def penalised(self, objective: Objective) -> Self:
+        penalty = self._penalty(objective)
+        groups = [
+            (np.flatnonzero(self.logarithms == logarithm), *factorise(np.exp(logarithm) * self.moment, penalty)[:2])
+            for logarithm in np.unique(self.logarithms)
+        ]
+        return dataclasses.replace(self, groups=groups)
+
+    def _from_v(self, v: Float64Array) -> Float64Array:
+        turned = v.reshape(self.n_logits, -1).copy()
+        for index, inverse_root, factor in self.groups:
+            turned[index] = linalg.blas.dtrsm(1.0, factor, turned[index].T, lower=1, trans_a=1).T * inverse_root
+        return (self.eigenvectors @ turned).ravel()
+
+    def _to_v(self, gradient: Float64Array) -> Float64Array:
+        turned = self.eigenvectors.T @ gradient.reshape(self.n_logits, -1)
+        for index, inverse_root, factor in self.groups:
+            turned[index] = linalg.blas.dtrsm(1.0, factor, (turned[index] * inverse_root).T, lower=1).T
+        return turned.ravel()

@@ -1,0 +1,127 @@
+"""Samples of rows, in which the rows that matter most to the Hessian are most likely to be.
+
+A row's chance is in proportion to an estimate of its leverage, that is of its part of the curvature along its own
+direction (D. P. Woodruff, 2014, Sketching as a tool for numerical linear algebra, section 2.4): a uniform sample misses
+rare classes and outliers. The rows of largest leverage / u are taken, with a u of each row that is uniform over (0, 1];
+with tau the largest that is left out, a row of leverage l stands for max(1, tau / l) rows (N. Duffield, C. Lund and M.
+Thorup, 2007, Priority sampling for estimation of arbitrary subset sums).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmax._columns import Columns, squared_deviations
+from skmax._hessian import weighted_curvature
+from skmax._objective import Objective
+from skmax._rows import Float64Array
+
+# A sample has this many rows for each row of the matrix that it is for, and at least the second number of them.
+_SAMPLE = (4, 2000)
+
+
+def sample_size(size: int, n_samples: int) -> int:
+    """How many rows a matrix of `size` is made of: all of them, unless there are more than twice as many as needed."""
+    n_rows = max(_SAMPLE[0] * size, _SAMPLE[1])
+    return n_rows if n_samples > 2 * n_rows else n_samples
+
+
+def describe_sample(n_rows: int, n_samples: int) -> str:
+    return f", {n_rows} of {n_samples} rows" if n_rows < n_samples else ""
+
+
+def sample(
+    objective: Objective,
+    columns: Columns,
+    theta: Float64Array,
+    diagonal: Float64Array,
+    n_rows: int,
+    *,
+    together: bool,
+    by_chance: bool = True,
+) -> list[tuple[NDArray[np.intp], Float64Array, Float64Array]]:
+    """(index, curvature, factor) of `n_rows` rows, for each logit or for all `together`.
+
+    If not `by_chance`, u is 1: the rows of largest leverage are taken, and each stands for itself alone.
+    """
+    largest = objective.sum(_largest, theta, columns, 1 / diagonal, n_rows, together, by_chance, cost=objective.cost)
+    result = []
+    for priority, index, curvature, leverage in largest.tables:
+        tau = 0.0
+        if len(priority) > n_rows:
+            tau = priority.min()
+            kept = np.flatnonzero(priority > tau)
+            index, curvature, leverage = index[kept], curvature[kept], leverage[kept]
+        order = np.argsort(index)
+        factor = np.maximum(1, tau / leverage)
+        result.append((index[order].astype(np.intp), curvature[order], factor[order]))
+    return result
+
+
+def complete(hessian: Float64Array, diagonal: Float64Array) -> None:
+    """Correct the parameters of a sampled `hessian` most of whose curvature lies in rows that the sample missed.
+
+    Parameters whose sample is merely short of some curvature are left alone: what is added to the diagonal hides how
+    columns are correlated.
+    """
+    missing = diagonal - hessian.diagonal()
+    hessian[np.diag_indices(len(hessian))] += np.where(missing > diagonal / 2, missing, 0)
+
+
+@dataclass(frozen=True)
+class _Largest:
+    """Up to `size` rows of largest priority, for each of some groups: priority, index, curvature and leverage of each.
+
+    Those of two sets of rows add up to those of both.
+    """
+
+    tables: list[Float64Array]
+    size: int
+
+    def __add__(self, other: "_Largest") -> "_Largest":
+        tables = [np.concatenate(pair, axis=1) for pair in zip(self.tables, other.tables, strict=True)]
+        return _Largest([_first(table, self.size) for table in tables], self.size)
+
+
+def _first(table: Float64Array, size: int) -> Float64Array:
+    """The `size` columns of `table` that are largest in its first row."""
+    return table if table.shape[1] <= size else table[:, np.argpartition(-table[0], size - 1)[:size]]
+
+
+def _largest(
+    objective: Objective,
+    within: slice,
+    theta: Float64Array,
+    columns: Columns,
+    inverse_diagonal: Float64Array,
+    n_rows: int,
+    together: bool,
+    by_chance: bool,
+) -> _Largest:
+    """The candidates of `sample`: one more than are to be taken, for tau."""
+    n_groups, first = 1 if together else objective.n_logits, objective.rows.first
+    luck = np.ones(within.stop - within.start)
+    if by_chance:
+        # A row has the same u whichever range, or part of the data, it is in.
+        generator = np.random.PCG64(0)
+        generator.advance(first + within.start)
+        luck -= np.random.Generator(generator).uniform(size=len(luck))
+    result = _Largest([np.empty((4, 0))] * n_groups, n_rows + 1)
+    # The squares of x~ are those of x - mean over those of the scale, and 1.
+    of_columns = inverse_diagonal[:, : objective.n_features] / columns.unit
+    of_intercept = inverse_diagonal[:, objective.n_features :].sum(axis=1, keepdims=True)
+    for block, x, weight, _, square in squared_deviations(objective.rows, within, columns):
+        curvature = weighted_curvature(objective, theta, x, weight)
+        leverage = curvature * (of_columns @ square.T + of_intercept)
+        if together:
+            leverage = leverage.sum(axis=0, keepdims=True)
+        priority = leverage / luck[block.start - within.start : block.stop - within.start]
+        tables = []
+        for g in range(n_groups):
+            chosen = np.flatnonzero(priority[g])
+            index = first + block.start + chosen
+            table = np.array([priority[g, chosen], index, curvature[g, chosen], leverage[g, chosen]])
+            tables.append(_first(table, n_rows + 1))
+        result += _Largest(tables, n_rows + 1)
+    return result
