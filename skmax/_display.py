@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._cv import SoftmaxRegressionCV
-from skmax._estimator import MatrixLike, SoftmaxRegression
 from skmax._rows import Float64Array
 from skmax._scorer import neg_cross_entropy_scorer
 from skmax._softmax import softmax
@@ -142,7 +142,7 @@ class PathDisplay:
         name = "log loss" if is_log_loss else "accuracy" if scoring is None else str(scoring)
         if X is not None and y is not None:
             path, scale = estimator._path_on_all_rows(X, y, sample_weight)
-            coefficients = np.array([model.coef_ * scale for model in path])
+            coefficients = np.array([fit.coef * scale for fit in path])
             classes = estimator.classes_[-coefficients.shape[1] :].tolist()
         display = cls(
             weight_decays=estimator.weight_decays_,
@@ -250,7 +250,7 @@ class ConvergenceDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: SoftmaxRegression, *, name: str | None = None, ax: "Axes | None" = None, **kwargs: Any
+        cls, estimator: BaseSoftmaxRegression, *, name: str | None = None, ax: "Axes | None" = None, **kwargs: Any
     ) -> "ConvergenceDisplay":
         """Draw the way of a fitted estimator.
 
