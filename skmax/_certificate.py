@@ -54,7 +54,7 @@ _CONTRACTS = 0.3
 _SMALL, _FARTHEST, _CHEAP = 0.1, 20.0, 3.0
 _AWAY = 2.0  # the change of a logit from where the Hessian is of, beyond which a bound has one of its own
 _ROUNDING = 1e-12  # of f, relative to 1 + |f|
-_INFINITY = 800.0  # a change of logits after which nothing is left of exp(-tau)
+INFINITY = 800.0  # a change of logits after which nothing is left of exp(-tau)
 # How often rows are left out of a bound: those of which a step of the decrement's length changes a logit by more.
 _DROPS, _NEAR = 3, 0.1
 # Conjugate gradients end where what is left of the gradient adds no more than a fifth to the decrement, or after so
@@ -353,14 +353,35 @@ def _to_infinity(
     tol: float,
     steps: Steps,
 ) -> Attempt:
-    """`attempt` where f falls for ever along `step`, if what is left to gain otherwise can be told.
+    """`attempt` where f falls for ever along `step`, if what is left to gain otherwise can be told."""
+    whole = INFINITY / function.largest_change(step) * step
+    far, proof = approach_infinity(function, attempt.point, whole, hessian, attempt.proof, tol)
+    if proof.holds and proof.gap <= tol:
+        # Never a certificate: there is no minimum to be near of.
+        return dataclasses.replace(attempt, proof=dataclasses.replace(proof, change=np.inf), recession=step)
+    if far.value < attempt.point.value and steps.left > 0:
+        steps.take(far)
+        return dataclasses.replace(attempt, point=far)
+    return attempt
 
-    So far along it that its own gain is exhausted, but for what underflows, the others have a minimum of their own, or
+
+def approach_infinity(
+    function: Function,
+    point: Point,
+    step: Float64Array,
+    hessian: WholeHessian | None,
+    proof: Certificate,
+    tol: float,
+) -> tuple[Point, Certificate]:
+    """A point beyond `step`, and what is known of the gap at `point` by it.
+
+    Where the gain along a direction is exhausted, but for what underflows, the others have a minimum of their own, or
     fall for ever in another direction. Newton steps lead there. If they do not, what looked like infinity may be the
-    reach of outliers, and the point so far along is a better one to go on from.
+    reach of outliers, and the point so far along is a better one to go on from. Without a `hessian`, `proof` is taken
+    for that of the others.
     """
-    far = Point.of(function, attempt.point.theta + _INFINITY / function.largest_change(step) * step)
-    proof = dataclasses.replace(attempt.proof, change=0.0)
+    far = Point.of(function, point.theta + step)
+    proof = dataclasses.replace(proof, change=0.0)
     for _ in range(_MOST_HESSIANS if hessian is not None else 0):
         change = hessian.roughly_at(far.theta)  # type: ignore[union-attr]
         v = change.backward(far.gradient)
@@ -369,16 +390,9 @@ def _to_infinity(
         proof = Certificate.of(float(np.linalg.norm(v)), spread, is_bound=False)
         if spread < _SMALL and proof.gap <= tol / 10:
             break
-        share = _INFINITY / spread if function.recedes(onwards) else np.log1p(spread) / spread
+        share = INFINITY / spread if function.recedes(onwards) else np.log1p(spread) / spread
         candidate = Point.of(function, far.theta + share * onwards)
         if candidate.is_above(far):
             break
         far = candidate
-    gap = proof.gap + max(0.0, attempt.point.value - far.value)
-    if proof.holds and gap <= tol:
-        # Never a certificate: there is no minimum to be near of.
-        return dataclasses.replace(attempt, proof=Certificate(gap, np.inf, is_bound=False), recession=step)
-    if far.value < attempt.point.value and steps.left > 0:
-        steps.take(far)
-        return dataclasses.replace(attempt, point=far)
-    return attempt
+    return far, dataclasses.replace(proof, gap=proof.gap + max(0.0, point.value - far.value), is_bound=False)

@@ -69,6 +69,17 @@ class Columns:
             tilde = tilde @ self.turn
         return np.column_stack([tilde, np.ones(len(tilde))]) if intercept else tilde
 
+    def step(self, tilde: Float64Array, intercept: bool) -> Float64Array:
+        """The change of (W, b), a row for each logit, that makes the change `tilde` of (W~, b~)."""
+        theta = tilde.copy()
+        coef = theta[:, : len(self.scale)]
+        if self.turn is not None:
+            coef[:] = coef @ self.turn.T
+        coef /= self.scale
+        if intercept:
+            theta[:, -1] -= coef @ self.mean
+        return theta
+
     @classmethod
     def of(cls, rows: Rows, *, centred: bool) -> "Columns":
         """Measured in one pass. A ValueError names a column too large for that."""

@@ -19,11 +19,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from skmax._certificate import Certificate
+from skmax._certificate import INFINITY, Certificate, Point, approach_infinity
 from skmax._columns import Columns, Coordinates, work_coordinates
 from skmax._objective import Objective
 from skmax._preconditioner import WholeHessian, preconditioner
 from skmax._rows import Design, Float64Array, Rows
+from skmax._separation import separation
 from skmax._softmax import FloatArray
 from skmax._solver import Solution, minimize
 from skmax._target import Encoding, Target
@@ -157,6 +158,7 @@ class Fit:
                 "weight_decay=0 puts the minimum at infinity: the coefficients, now up to "
                 f"{np.abs(self.coef).max():.1e}, would grow for ever. Pass weight_decay > 0, or leave out the columns "
                 "that separate them."
+                + (f" The objective is {self.gap:.1e} above its infimum, or less." if self.gap > options.tol else "")
             )
         if self.converged or self.stopped:
             return None
@@ -270,6 +272,8 @@ def minima(
             watch=after_iteration if watch else None,
             report=_Printer() if options.verbose else None,
         )
+        if weight_decay == 0 and not solution.stopped and solution.n_iter < options.max_iter:
+            solution = _with_separation(solution, exact, columns, options.tol)
         theta, change = solution.theta, solution.preconditioner
         if weight_decay == 0:
             theta = exact.join(*columns.shortest(*exact.split(theta))).ravel()
@@ -324,7 +328,7 @@ def _fit_at(problem: Problem, minimum: Minimum, tol: float) -> Fit:
         converged=certificate.within(tol),
         loss_curve=np.array([*solution.loss_curve[:-1], stored]),
         stopped=solution.stopped,
-        separates=_separates(minimum),
+        separates=objective.weight_decay == 0 and not _n_unseparated(objective, solution.theta),
         receding=_receding_classes(problem.encoding, minimum),
     )
 
@@ -372,17 +376,45 @@ def _for_all_classes(encoding: Encoding, coef: FloatArray, intercept: FloatArray
     return all_coef, all_intercept
 
 
-def _separates(minimum: Minimum) -> bool:
-    """Whether, without weight decay, each row's class has more than half of its probability."""
-    objective = minimum.objective
-    return objective.weight_decay == 0 and not objective.sum(_unseparated, minimum.solution.theta, cost=objective.cost)
+def _with_separation(solution: Solution, objective: Objective, columns: Columns, tol: float) -> Solution:
+    """Correct the `solution` without weight decay if the search did not notice that the minimum is at infinity."""
+    gap = solution.value - objective.floor
+    if solution.recession is not None or (solution.converged and gap > tol):
+        return solution
+    if gap <= tol and not _n_unseparated(objective, solution.theta):
+        return solution
+    found = separation(objective, columns)
+    if found is None:
+        return solution
+    if found.complete:
+        # The margin of this step is log(10 n_classes / tol), so that no row's loss is more than tol.
+        theta = np.log(10 * objective.n_classes / min(tol, 1.0)) * found.step
+        value = objective.value(theta)
+        proof = Certificate(value, 0.0, is_bound=True)
+        curve = [*solution.loss_curve[:-1], value]
+        return Solution(theta, value, proof, proof.within(tol), curve, solution.preconditioner)
+    if not objective.recession(found.step).is_one():
+        return solution
+    solution = dataclasses.replace(solution, converged=False, recession=found.step)
+    hessian = WholeHessian(objective, columns)
+    if hessian.pays(solution.n_iter):
+        point = Point.of(objective, solution.theta)
+        _, proof = approach_infinity(objective, point, INFINITY * found.step, hessian, solution.certificate, tol)
+        if proof.holds:
+            solution = dataclasses.replace(solution, certificate=dataclasses.replace(proof, change=np.inf))
+    return solution
 
 
-def _unseparated(objective: Objective, within: slice, theta: Float64Array) -> int:
+def _n_unseparated(objective: Objective, theta: Float64Array) -> int:
     """The number of rows whose class has no more than half of the probability.
 
     If there are none, larger logits fit ever better. A target that is spread over classes keeps its logits finite.
     """
+    return objective.sum(_unseparated, theta, cost=objective.cost)
+
+
+def _unseparated(objective: Objective, within: slice, theta: Float64Array) -> int:
+    """`_n_unseparated` among the rows `within`."""
     count = 0
     for block, x, weight in objective.rows.blocks(objective.n_logits, within):
         off = np.abs(objective.residual(objective.probability(theta, x), block)).max(axis=0) >= 0.5

@@ -105,6 +105,7 @@ def minimize(
     # The estimates with which a stage claims to have converged, or to be where Newton steps do.
     claim, newton_from = _STAGE_TOL * tol, _NEWTON_FROM / max(1.0, hessian.evaluations if hessian else 1.0)
     n_stages, caution, stuck, stopped = 0, 0.0, False, False
+    lowest = exact.floor - _ASTRAY * (1 + abs(exact.floor))
     at_hand = first
 
     def accept(point: Point) -> bool:
@@ -151,7 +152,7 @@ def minimize(
         target = claim if newton is None else max(claim, newton_from)
         n_quarters = 0
         if length > 0:
-            point, n_quarters = _stage(function, point, preconditioner, target, length, accept)
+            point, n_quarters = _stage(function, point, preconditioner, target, lowest, length, accept)
         at_hand = None
         if _estimate(preconditioner, point) <= target:
             if newton is not None:
@@ -181,6 +182,7 @@ def _stage(
     start: Point,
     preconditioner: Preconditioner,
     target: float,
+    lowest: float,
     max_iter: int,
     accept: Callable[[Point], bool],
 ) -> tuple[Point, int]:
@@ -190,7 +192,7 @@ def _stage(
     unit = float(np.linalg.norm(preconditioner.backward(start.gradient)))
     for n_quarters in range(_MOST_QUARTERS):
         try:
-            return _l_bfgs(function, start, preconditioner, unit, target, max_iter, accept), n_quarters
+            return _l_bfgs(function, start, preconditioner, unit, target, lowest, max_iter, accept), n_quarters
         except _TooLong:
             unit /= 4
     return start, _MOST_QUARTERS
@@ -202,6 +204,7 @@ def _l_bfgs(
     preconditioner: Preconditioner,
     unit: float,
     target: float,
+    lowest: float,
     max_iter: int,
     accept: Callable[[Point], bool],
 ) -> Point:
@@ -223,6 +226,8 @@ def _l_bfgs(
 
     def after_iteration(v: Float64Array) -> None:
         nonlocal accepted
+        if not evaluated.value >= lowest:  # where f is not but by rounding
+            raise StopIteration
         accepted = evaluated  # the line search ends on the point that it accepts
         if accept(accepted) or np.dot(gradient_in_v, gradient_in_v) / 2 <= target:
             raise StopIteration

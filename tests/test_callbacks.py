@@ -54,7 +54,7 @@ def test_each_iteration_is_seen_as_a_fit_stopped_there():
         seen = recorder.fitted[k - 1]
         np.testing.assert_array_equal(seen.coef_, stopped.coef_)
         np.testing.assert_array_equal(seen.predict_proba(X), stopped.predict_proba(X))
-        # At the end of a fit, f is computed once more, row by row: equal up to the rounding of its terms, of order 1.
+        # At the end of a fit, f is taken once more, row by row: equal to the rounding of terms of order 1.
         np.testing.assert_allclose(seen.loss_curve_, stopped.loss_curve_, rtol=0, atol=1e-14)
         assert seen.n_iter_ == k
         assert not seen.converged_

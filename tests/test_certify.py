@@ -73,3 +73,27 @@ def test_reference_agrees_with_scikit_learn_where_that_can():
         assert -known.error - 1e-16 <= excess <= 1e-9, task  # as close as its line search takes it in float64
         checked += 1
     assert checked > 3
+
+
+# Separable: the search saw next to nothing of rows with 1e-12 of the weight, or an outlier, and left some wrong; its
+# coefficients were 1e32, or as small as where it began. Quasi-separated: no step made the objective smaller.
+@pytest.mark.parametrize("seed", [21722, 24795, 31640, 39553, 22794, 31886, 27263])
+def test_without_decay_separation_is_said_and_the_model_separates(seed):
+    task = certify.problem(seed)
+    model, caught = certify.fit(task)
+    messages = [str(w.message) for w in caught]
+    assert any("puts the minimum at infinity" in message for message in messages), messages
+    record = certify.record(seed)
+    assert record["kind"] in ("separable", "quasi-separated")
+    assert not set(record["bad"]) & {"false", "error", "runtime", "message", "wrong", "warned", "1e-6"}, record
+    assert np.abs(model.coef_).max() < 1e16
+
+
+def test_a_function_of_float32_products_is_left_where_rounding_takes_it_below_any_minimum():
+    """There f is a difference of sums of 1e17. The fit went on with it for 1000 iterations, 0.7 above the minimum."""
+    record = certify.record(27707)
+    assert not set(record["bad"]) & {"false", "error", "runtime", "1e-6"}, record
+    task = certify.problem(27707)
+    model, _ = certify.fit(task)
+    assert model.n_iter_ < 100
+    assert min(model.loss_curve_) > -1e-3

@@ -1,0 +1,97 @@
+"""Whether classes are separated, so that the minimum without weight decay is at infinity: a linear programme.
+
+The objective falls for ever along a direction that changes the logits z_i of no row i for the worse,
+
+    z_iy - z_ik >= 0    for a class y of the row and each class k, with equality where k is one of its classes too,
+
+and is not the same for all classes of all rows. As sums of such directions are such directions, there is one that
+separates each pair (i, k) that any of them does, and it has the largest sum of the slacks s_ik in
+
+    z_iy - z_ik >= s_ik,    0 <= s_ik <= 1.
+
+If all slacks are 1, the classes are separated without error, and the objective is as small as one likes. Weights and
+the lengths of the rows do not matter, and that is why this is asked where the search for the minimum ends in doubt:
+weights over many decades, and outliers, hide from it what is separated.
+
+A. Albert and J. A. Anderson (1984). On the existence of maximum likelihood estimates in logistic regression models.
+Biometrika 71(1), 1-10. K. Konis (2007). Linear programming algorithms for detecting separated data in binary logistic
+regression models. PhD thesis, University of Oxford.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, sparse
+
+from skmax._columns import Columns
+from skmax._objective import Objective
+from skmax._rows import Float64Array
+
+# The largest table of constraints, in numbers: HiGHS takes some seconds for it.
+_LARGEST_PROGRAMME = 2**20
+
+
+@dataclass(frozen=True)
+class Separation:
+    """A `step` in theta along which the objective falls for ever.
+
+    The least z_iy - z_ik of the pairs that it separates is 1; they are all pairs if it is `complete`.
+    """
+
+    step: Float64Array
+    complete: bool
+
+
+def separation(objective: Objective, columns: Columns) -> Separation | None:
+    """The direction that separates most; None if there is none, or too much work to look for one."""
+    n_rows, size = objective.rows.n_samples, objective.n_logits * objective.n_columns
+    if n_rows * objective.n_classes * size > _LARGEST_PROGRAMME:
+        return None
+    parts = objective.sum(_rows_with_weight, columns, cost=objective.cost)
+    x, y = (np.concatenate(part) for part in zip(*parts, strict=True))
+    median = np.array([np.median(column[column > 0]) if column.any() else 1.0 for column in np.abs(x).T])
+    scaled = x / median
+    scaled /= np.maximum(np.abs(scaled).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    own = y.argmax(axis=1)
+    # The logits of the classes from those that there are parameters for.
+    logits = np.eye(objective.n_classes)[:, objective.n_classes - objective.n_logits :]
+    ahead = logits[own][:, None] - logits
+    other, same = y == 0, (y > 0) & (np.arange(objective.n_classes) != own[:, None])
+    above, equal = (_products(ahead, scaled, pairs) for pairs in (other, same))
+    n_slacks = len(above)
+    result = optimize.linprog(
+        np.r_[np.zeros(size), -np.ones(n_slacks)],
+        A_ub=sparse.hstack([sparse.csr_array(-above), sparse.eye_array(n_slacks)]) if n_slacks else None,
+        b_ub=np.zeros(n_slacks) if n_slacks else None,
+        A_eq=sparse.hstack([sparse.csr_array(equal), sparse.csr_array((len(equal), n_slacks))]) if len(equal) else None,
+        b_eq=np.zeros(len(equal)) if len(equal) else None,
+        bounds=[(None, None)] * size + [(0, 1)] * n_slacks,
+    )
+    if result.x is None:
+        return None
+    separated = result.x[size:] > 0.5
+    direction = result.x[:size].reshape(objective.n_logits, -1) / median
+    margin = (_products(ahead, x, other) @ direction.ravel())[separated].min(initial=np.inf)
+    if not 0 < margin < np.inf:
+        return None
+    step = columns.step(direction / margin, objective.fit_intercept).ravel()
+    return Separation(step, complete=bool(separated.all()) and not same.any())
+
+
+def _rows_with_weight(objective: Objective, within: slice, columns: Columns) -> list[tuple[Float64Array, Float64Array]]:
+    """Standardised columns and target distributions, with a row of each for each sample."""
+    parts = []
+    for block, x, weight in objective.rows.blocks(objective.n_columns, within):
+        kept: NDArray | slice = slice(None) if weight is None else weight > 0
+        target = objective.class_major(block)
+        if target.ndim == 1:
+            target = np.equal.outer(np.arange(objective.n_classes), target).astype(np.float64)
+        parts.append((columns.tilde(x, objective.fit_intercept)[kept], target.T[kept]))
+    return parts
+
+
+def _products(ahead: Float64Array, x: Float64Array, pairs: NDArray[np.bool_]) -> Float64Array:
+    """What z_iy - z_ik are of the parameters, a row for each of `pairs` (i, k)."""
+    row, other = np.nonzero(pairs)
+    return np.einsum("pl,pj->plj", ahead[row, other], x[row]).reshape(len(row), ahead.shape[-1] * x.shape[-1])
