@@ -443,8 +443,9 @@ def _score_fold(
     with workers() as pool:
         path = fit_path(model._problem(X[train], target, pool), weight_decays.tolist(), model._options())
     for_test = {name: np.asarray(value)[test] if np.ndim(value) else value for name, value in for_score.items()}
-    models = [
-        copy.copy(model).set_params(weight_decay=decay)._store(fit)
-        for decay, fit in zip(weight_decays.tolist(), path, strict=True)
-    ]
-    return [scorer(fitted, X[test], y[test], **for_test) for fitted in models], [fit.gap for fit in path]
+    scores = []
+    for weight_decay, fit in zip(weight_decays.tolist(), path, strict=True):
+        fitted = copy.copy(model)
+        fitted.weight_decay = weight_decay
+        scores.append(scorer(fitted._store(fit), X[test], y[test], **for_test))
+    return scores, [fit.gap for fit in path]
