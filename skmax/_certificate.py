@@ -46,6 +46,8 @@ _FLAT = 1e-4
 # Newton steps end at this decrement: logits are then within as much of those of the minimum, times the spread that
 # rows have. For them at least, and at most, so many Hessians are built, within as many evaluations as the most.
 _LAST_DECREMENT, _LEAST_HESSIANS, _MOST_HESSIANS = 1e-10, 4, 20
+# From here, where f has no digits left, one that leaves so little is taken without a look at f.
+_BLIND = 1e-8
 # What a step must leave less of. (Along a direction in which f falls for ever, as exp(-tau), it leaves 1/e each time.)
 _CONTRACTS = 0.3
 # A Newton step that changes a logit by less than the smaller ends at rounding, if it does not make the decrement small.
@@ -235,8 +237,8 @@ def _by_newton(
     farthest = np.inf if final else _FARTHEST if hessian.evaluations <= _CHEAP else 0.0
     for n_hessians in range(1, most + 1):
         base, v = point, change.backward(point.gradient)
-        decrement, stale = float(np.linalg.norm(v)), False
-        while decrement > _LAST_DECREMENT and not stale and steps.left > 0:
+        decrement, rate, stale = float(np.linalg.norm(v)), _CONTRACTS, False
+        while not (decrement <= _BLIND and rate * decrement <= _LAST_DECREMENT) and not stale and steps.left > 0:
             step = -change.forward(v)
             candidate = Point.of(function, point.theta + step)
             v_there = change.backward(candidate.gradient)
@@ -265,6 +267,9 @@ def _by_newton(
         decrement = float(np.linalg.norm(v))
     proof = _bound(hessian, change, point.theta, np.exp(moved / 2), decrement)
     step = -change.forward(v)
+    if proof.holds and decrement > _LAST_DECREMENT and rate * decrement <= _LAST_DECREMENT and steps.left > 0:
+        point = dataclasses.replace(point, theta=point.theta + step)
+        steps.take(point)
     if not proof.holds:
         # Rounding may end the steps before the bound, which is a crude one, holds.
         spread = function.largest_change(step)
