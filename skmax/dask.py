@@ -192,7 +192,9 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
                 "pass client=."
             )
         n_features = int(X.shape[1])
-        loaded = [dask.delayed(_load, pure=False)(*part, place, n_features) for place, part in enumerate(parts)]
+        loaded = [
+            dask.delayed(_check_partition, pure=False)(*part, place, n_features) for place, part in enumerate(parts)
+        ]
         return _Partitions(client, self.persist, loaded), feature_names
 
     def _client(self) -> Any:
@@ -503,7 +505,9 @@ def _size_of_objective(objective: Objective) -> int:
 # These functions run on the workers.
 
 
-def _load(X: Any, y: Any, sample_weight: Any, place: int, n_features: int) -> tuple[Design, Part, Float64Array | None]:
+def _check_partition(
+    X: Any, y: Any, sample_weight: Any, place: int, n_features: int
+) -> tuple[Design, Part, Float64Array | None]:
     """Check a partition."""
     try:
         n_rows = X.shape[0]
