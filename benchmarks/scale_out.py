@@ -48,7 +48,7 @@ from distributed import Client, LocalCluster, wait
 
 from skmax import SoftmaxRegression
 from skmax._threads import Workers
-from skmax.dask import DaskSoftmaxRegression
+from skmax.dask import DaskSoftmaxRegression, _RemoteObjective, _survey
 
 N_FEATURES, N_CLASSES, PARTITION = 50, 10, 250_000
 
@@ -70,9 +70,9 @@ def collections(sizes):
 
 def objective(X, y):
     """The objective of a fit."""
-    model = DaskSoftmaxRegression()
-    partitions, *_ = model._validate(X, y, None)
-    return model._objective(partitions, model._encode(partitions, None), Workers())
+    partitions, _ = DaskSoftmaxRegression()._load(X, y, None)
+    shape, encoding = _survey(partitions, X.shape[1], None, None)
+    return _RemoteObjective.of(partitions, shape, encoding, fit_intercept=True, pool=Workers())
 
 
 def loopback_bytes():

@@ -1,4 +1,4 @@
-"""Pictures, to scikit-learn's contract for displays. Matplotlib is imported where something is drawn."""
+"""Plots that follow scikit-learn's conventions for displays. Matplotlib is imported only where something is drawn."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._cv import SoftmaxRegressionCV
-from skmax._estimator import MatrixLike, SoftmaxRegression
 from skmax._rows import Float64Array
 from skmax._scorer import neg_cross_entropy_scorer
 from skmax._softmax import softmax
@@ -16,12 +16,12 @@ from skmax._softmax import softmax
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# More bars than this cannot be read.
+# The number of bars that can still be read.
 _MOST_BARS = 30
 
 
 def _axes(ax: Any, n_axes: int = 1, *, across: bool = False, **options: Any) -> list["Axes"]:
-    """The axes given, or those of a new figure, one below the other or `across` it."""
+    """The given axes, or those of a new figure: one below the other or, with `across`, side by side."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -47,28 +47,28 @@ class PathDisplay:
     scores : ndarray of shape (n_folds, n_weight_decays)
         The score of each fold.
     weight_decay : float
-        The chosen one.
+        The chosen weight decay.
     score_name : str, default="score"
-        What the vertical axis is called. The sign of "log loss" is turned: less is better.
+        The label of the vertical axis. For "log loss", the sign of the scores is reversed, so that less is better.
     coefficients : ndarray of shape (n_weight_decays, n_lines, n_features), default=None
-        The coefficients along the path, in logits for a standard deviation of their column.
+        The coefficients along the path, in logits per standard deviation of their column.
     classes : sequence of length n_lines, default=None
         The classes of the coefficients.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where the scores are drawn.
+        The axes of the scores.
     coefficient_ax_ : matplotlib Axes
-        Where the coefficients are drawn, if they are.
+        The axes of the coefficients, if they are drawn.
     figure_ : matplotlib Figure
         The figure of `ax_`.
     line_ : matplotlib Line2D
         The mean scores.
     band_ : matplotlib PolyCollection
-        One standard error to each side.
+        The band of one standard error on either side of the mean.
     chosen_ : matplotlib Line2D
-        The mark of the chosen weight decay.
+        The line that marks the chosen weight decay.
 
     Examples
     --------
@@ -113,15 +113,15 @@ class PathDisplay:
         Parameters
         ----------
         estimator : SoftmaxRegressionCV
-            Fitted.
+            A fitted estimator.
         X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-            The data that it was fitted to: its coefficients along the path are then fitted and drawn too, below.
+            The training data. If it is passed, the coefficients along the path are fitted again, and drawn below.
         y : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
             Labels or distributions, with `X`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, with `X`.
         ax : matplotlib Axes, or two of them with `X`, default=None
-            Where to draw; None is a new figure.
+            The axes to draw on; None is a new figure.
         **kwargs : dict
             Passed to :meth:`matplotlib.axes.Axes.plot` for the line of the scores.
 
@@ -142,7 +142,7 @@ class PathDisplay:
         name = "log loss" if is_log_loss else "accuracy" if scoring is None else str(scoring)
         if X is not None and y is not None:
             path, scale = estimator._path_on_all_rows(X, y, sample_weight)
-            coefficients = np.array([model.coef_ * scale for model in path])
+            coefficients = np.array([fit.coef * scale for fit in path])
             classes = estimator.classes_[-coefficients.shape[1] :].tolist()
         display = cls(
             weight_decays=estimator.weight_decays_,
@@ -160,7 +160,7 @@ class PathDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, or two of them with coefficients, default=None
-            Where to draw; None is a new figure.
+            The axes to draw on; None is a new figure.
         **kwargs : dict
             Passed to :meth:`matplotlib.axes.Axes.plot` for the line of the scores.
 
@@ -190,7 +190,7 @@ class PathDisplay:
         marks = [each.axvline(self.weight_decay, color="0.4", linestyle="--", linewidth=1) for each in axes]
         self.chosen_ = marks[0]
         self.chosen_.set_label(f"chosen: {self.weight_decay:.2g}")
-        # A decay of 0 stands at the left end of a scale that is linear below the others.
+        # To show a decay of 0, the scale is linear below the smallest positive one.
         positive = self.weight_decays[self.weight_decays > 0]
         for each in axes:
             if len(positive) == len(self.weight_decays):
@@ -224,12 +224,12 @@ class ConvergenceDisplay:
     gap_curve : ndarray of shape (n_iter + 1,)
         The objective at the start and after each iteration, less its estimated minimum.
     name : str, default=None
-        What the fit is called in the legend.
+        The name of the fit in the legend.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it is drawn.
+        The axes of the plot.
     figure_ : matplotlib Figure
         The figure of `ax_`.
     line_ : matplotlib Line2D
@@ -250,18 +250,18 @@ class ConvergenceDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: SoftmaxRegression, *, name: str | None = None, ax: "Axes | None" = None, **kwargs: Any
+        cls, estimator: BaseSoftmaxRegression, *, name: str | None = None, ax: "Axes | None" = None, **kwargs: Any
     ) -> "ConvergenceDisplay":
-        """Draw the way of a fitted estimator.
+        """Draw the convergence of a fitted estimator.
 
         Parameters
         ----------
-        estimator : SoftmaxRegression
-            Fitted.
+        estimator : SoftmaxRegression, SoftmaxRegressionCV or DaskSoftmaxRegression
+            A fitted estimator.
         name : str, default=None
-            What it is called in the legend; None is the name of its class.
+            The name of the fit in the legend; None is the name of the estimator's class.
         ax : matplotlib Axes, default=None
-            Where to draw; None is a new figure.
+            The axes to draw on; None is a new figure.
         **kwargs : dict
             Passed to :meth:`matplotlib.axes.Axes.plot`.
 
@@ -280,9 +280,9 @@ class ConvergenceDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None is a new figure.
+            The axes to draw on; None is a new figure.
         name : str, default=None
-            In place of the display's own.
+            A name to use instead of the display's own.
         **kwargs : dict
             Passed to :meth:`matplotlib.axes.Axes.plot`.
 
@@ -301,27 +301,27 @@ class ConvergenceDisplay:
 
 
 class SoftmaxDisplay:
-    """The logits of one sample beside their softmax, class by class.
+    """The logits of one sample and, beside them, their softmax, with a bar for each class.
 
     Parameters
     ----------
     raw_prediction : ndarray of shape (n_classes,)
         The logits.
     classes : sequence of length n_classes, default=None
-        Names of the classes; None numbers them.
+        The names of the classes; None numbers them.
 
     Attributes
     ----------
     ax_ : ndarray of two matplotlib Axes
-        Of the logits and of the probabilities.
+        The axes of the logits and of the probabilities.
     figure_ : matplotlib Figure
         The figure of `ax_`.
     bars_ : tuple of two matplotlib BarContainer
-        The logits and the probabilities.
+        The bars of the logits and of the probabilities.
 
     Notes
     -----
-    More than 30 classes do not fit: the 30 most probable are drawn then, the most probable first.
+    Of more than 30 classes, only the 30 most probable are drawn, the most probable first.
 
     Examples
     --------
@@ -342,11 +342,11 @@ class SoftmaxDisplay:
         Parameters
         ----------
         estimator : classifier
-            Fitted, with `decision_function`; a pipeline too.
+            A fitted classifier with `decision_function`, which may be a pipeline.
         X : {array-like, sparse matrix} of shape (1, n_features)
             The sample.
         ax : sequence of two matplotlib Axes, default=None
-            Where to draw; None is a new figure.
+            The axes to draw on; None is a new figure.
 
         Returns
         -------
@@ -361,7 +361,7 @@ class SoftmaxDisplay:
         logits = np.asarray(estimator.decision_function(X))
         if len(logits) != 1:
             raise ValueError(f"X must be a single sample, of shape (1, n_features); got {len(logits)} samples.")
-        # Of two classes the first one's logit is 0; or the second one's, where it is certain.
+        # Of two classes, the first has logit 0; if the second one is certain, the second has.
         logits = logits[0] if logits.ndim == 2 else np.array([-np.inf, 0] if logits[0] == np.inf else [0, logits[0]])
         return cls(raw_prediction=logits, classes=estimator.classes_.tolist()).plot(ax=ax)
 
@@ -378,7 +378,7 @@ class SoftmaxDisplay:
         classes : sequence of length n_classes, default=None
             Names of the classes; None numbers them.
         ax : sequence of two matplotlib Axes, default=None
-            Where to draw; None is a new figure.
+            The axes to draw on; None is a new figure.
 
         Returns
         -------
@@ -403,7 +403,7 @@ class SoftmaxDisplay:
         Parameters
         ----------
         ax : sequence of two matplotlib Axes, default=None
-            Where to draw; None is a new figure.
+            The axes to draw on; None is a new figure.
 
         Returns
         -------
@@ -418,7 +418,7 @@ class SoftmaxDisplay:
         self.ax_ = np.array(_axes(ax, 2, across=True, figsize=(7.5, height)))
         self.figure_ = self.ax_[0].figure
         place = np.arange(len(shown))
-        # A class without weight in the data has a logit of minus infinity, and no bar.
+        # A class without weight in the training data has a logit of minus infinity, and gets no bar.
         finite = np.where(np.isfinite(logits), logits, 0)
         self.bars_ = tuple(
             each.barh(place, values[shown], color=color)

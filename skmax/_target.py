@@ -1,4 +1,4 @@
-"""From the `y` and weights that a user passes to the classes, targets and weights that the objective takes."""
+"""Encodes the `y` and weights that a user passes as the classes, targets and weights that the objective takes."""
 
 import math
 import re
@@ -29,7 +29,7 @@ _NOT_ONE_TYPE = "y must hold labels that can be sorted, of one type: {}."
 
 @contextmanager
 def naming(argument: str, rule: str) -> Iterator[None]:
-    """An error whose words do not name the argument, as NumPy's do not, gets its name and rule."""
+    """Add the name and the rule of `argument` to an error that does not name it, as NumPy's errors do not."""
     try:
         yield
     except (TypeError, ValueError, OverflowError) as error:
@@ -40,50 +40,17 @@ def naming(argument: str, rule: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Target:
-    """What the objective needs to know of `y`.
-
-    Attributes
-    ----------
-    classes : ndarray of shape (n_classes,)
-        All labels, sorted.
-    present : ndarray of bool, shape (n_classes,)
-        The classes with positive total weight.
-    values : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_present)
-        Index of each row's class among those present, or each row's distribution over them where some row has several.
-    sample_weight : ndarray of float64, shape (n_samples,), or None
-        With the class weights multiplied in, in units of a power of two next to their sum.
-    frequency : ndarray of shape (n_present,)
-        Share of each present class in the total weight.
-    weight_sum : float
-        The total weight.
-    """
-
-    classes: NDArray
-    present: NDArray[np.bool_]
-    values: NDArray
-    sample_weight: Float64Array | None
-    frequency: Float64Array
-    weight_sum: float
-
-    @property
-    def n_logits(self) -> int:
-        """One for two classes, else one for each that is present."""
-        return 1 if len(self.classes) == 2 else len(self.frequency)
-
-
-@dataclass(frozen=True)
 class Part:
-    """What a part of `y`, or all of it, holds.
+    """The labels or distributions in a part of `y`, or in all of it.
 
     Attributes
     ----------
     labels : ndarray of shape (n_labels,), or None
-        The labels in it, sorted; None for distributions.
+        The sorted labels; None for distributions.
     values : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_classes)
-        Indices into `labels`, or into the columns where each row has all in one of them; or distributions.
+        Indices into `labels`; distributions; or, where each distribution is one-hot, indices into their columns.
     n_columns : int
-        Of the distributions.
+        The number of columns of the distributions; 0 for labels.
     """
 
     labels: NDArray | None
@@ -92,7 +59,7 @@ class Part:
 
     @classmethod
     def of(cls, y: NDArray) -> "Part":
-        """A TypeError or ValueError if `y` holds neither labels nor distributions."""
+        """Read `y`. A TypeError or ValueError says so if it holds neither labels nor distributions."""
         with naming("y", LABELS_OR_DISTRIBUTIONS):
             distributions = as_distributions(y)
             if distributions is None:
@@ -103,14 +70,20 @@ class Part:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a `y` is encoded, known from all of its parts.
+    """The classes and their total weights, and so how each part of `y` is encoded. It is known from all parts together.
 
     Attributes
     ----------
-    classes, present, frequency, weight_sum
-        As of `Target`.
+    classes : ndarray of shape (n_classes,)
+        All labels, sorted.
+    present : ndarray of bool, shape (n_classes,)
+        The classes with positive total weight.
+    frequency : ndarray of shape (n_present,)
+        Share of each present class in the total weight.
+    weight_sum : float
+        The total weight.
     factor : ndarray of shape (n_classes,), or None
-        Of the weights, by class.
+        Factors on the sample weights, by class.
     """
 
     classes: NDArray
@@ -119,9 +92,19 @@ class Encoding:
     weight_sum: float
     factor: Float64Array | None
 
+    @property
+    def n_logits(self) -> int:
+        """One for two classes, else one for each present class."""
+        return 1 if len(self.classes) == 2 else len(self.frequency)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether one class has all of the weight, so that its probability is 1."""
+        return len(self.frequency) == 1
+
     @classmethod
     def of(cls, labels: NDArray, total: Float64Array, class_weight: Mapping[Any, float] | str | None) -> "Encoding":
-        """Of all `labels`, with the `total` weight of each."""
+        """The encoding of all `labels`, given the `total` weight of each."""
         factor = None
         if class_weight is not None:
             factor = _class_factors(class_weight, labels, total)
@@ -140,21 +123,41 @@ class Encoding:
         return cls(labels, present, total[present] / weight_sum, weight_sum, factor)
 
     def apply(self, part: Part, weight: Float64Array | None) -> "Target":
+        """Encode the rows of one part, with their sample weights."""
         values = class_indices(part, self.classes)
         if self.factor is not None:
             values, weight = _apply_class_weight(values, weight, self.factor)
         if not self.present.all():
-            # Rows of an absent class have weight zero: any index will do for them.
+            # Rows of an absent class have weight zero, so their index may be any.
             present = self.present
             values = values[:, present] if values.ndim == 2 else np.maximum(np.cumsum(present) - 1, 0)[values]
         if weight is not None:
-            # float32 has no room for weights of any size, and f only knows their shares.
+            # Large weights would overflow float32, and f depends only on their shares.
             weight = np.ldexp(weight, -math.frexp(self.weight_sum)[1])
-        return Target(self.classes, self.present, values, weight, self.frequency, self.weight_sum)
+        return Target(self, values, weight)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the objective needs to know of the `y` and the weights of some rows.
+
+    Attributes
+    ----------
+    encoding : Encoding
+    values : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_present)
+        The index of each row's class among the present ones; or, where some row has several classes, each row's
+        distribution over the present ones.
+    sample_weight : ndarray of float64, shape (n_samples,), or None
+        The weights times the class weights, in units of a power of two close to their sum.
+    """
+
+    encoding: Encoding
+    values: NDArray
+    sample_weight: Float64Array | None
 
 
 def all_labels(parts: Sequence[tuple[NDArray | None, int]], classes: ArrayLike | None) -> NDArray:
-    """The labels, sorted, of parts with these `labels` and `n_columns`; those that the user gives, if given."""
+    """The sorted labels of all parts, given the `labels` and `n_columns` of each. The user's `classes`, if not None."""
     known = None if classes is None else _check_classes(classes)
     labels = [part for part, _ in parts if part is not None]
     widths = sorted({width for part, width in parts if part is None})
@@ -168,7 +171,7 @@ def all_labels(parts: Sequence[tuple[NDArray | None, int]], classes: ArrayLike |
     found = labels[0]
     if len(labels) > 1:
         of_text = {part.dtype.kind in "OSTU" for part in labels}
-        # As objects, numbers and text do not become text.
+        # Without this, NumPy would convert numbers beside text to text.
         found = _unique(np.concatenate(labels if len(of_text) == 1 else [part.astype(object) for part in labels]))[0]
     if known is None:
         return found
@@ -180,14 +183,14 @@ def all_labels(parts: Sequence[tuple[NDArray | None, int]], classes: ArrayLike |
 
 
 def class_indices(part: Part, classes: NDArray) -> NDArray:
-    """The values of `part`, as indices into `classes` or distributions over them."""
+    """The values of `part` as indices into `classes`, or as distributions over them."""
     if part.labels is None or part.labels is classes:
         return part.values
     return np.searchsorted(classes, part.labels)[part.values]
 
 
 def class_totals(values: NDArray, weight: Float64Array | None, n_classes: int) -> Float64Array:
-    """The weight of each class."""
+    """The total weight of each class."""
     if values.ndim == 1:
         return np.bincount(values, weights=weight, minlength=n_classes).astype(np.float64, copy=False)
     return values.sum(axis=0, dtype=np.float64) if weight is None else weight @ values
@@ -216,7 +219,7 @@ def encode_target(
 def check_sample_weight(
     sample_weight: ArrayLike | None, n_samples: int, *, may_be_zero: bool = False
 ) -> Float64Array | None:
-    """Non-negative finite weights of shape (n_samples,), not all zero. A single number stands for as many."""
+    """Check that the weights are non-negative, finite and not all zero. A single number is the weight of every row."""
     if sample_weight is None:
         return None
     with naming("sample_weight", "finite numbers of at least 0, one for each row of X, or one for all"):
@@ -232,7 +235,7 @@ def check_sample_weight(
         raise ValueError(f"sample_weight must be non-negative; got {weight[where]:g} at position {where}.")
     with np.errstate(over="ignore"):
         total = weight.sum()
-    # 1/n_samples, the default weight decay, is one over the sum.
+    # The default weight decay, "1/n_samples", is the inverse of the sum.
     if not (0 < total < np.inf and 1 / float(total) < np.inf) and not (may_be_zero and total == 0):
         raise ValueError(f"sample_weight must have a finite sum above zero; got {total:g}.")
     return weight
@@ -245,7 +248,7 @@ def _check_classes(classes: ArrayLike) -> NDArray:
             raise ValueError(f"classes must be one-dimensional; got shape {labels.shape}.")
         unique = np.unique(labels)
     if labels.dtype.kind == "U" and isinstance(classes, list | tuple) and not all(isinstance(k, str) for k in classes):
-        raise TypeError(f"classes must be labels of one type; got {classes!r}.")  # which NumPy makes text of
+        raise TypeError(f"classes must be labels of one type; got {classes!r}.")  # which NumPy would convert to text
     if len(unique) < max(len(labels), 2):
         raise ValueError(f"classes must be at least 2 different labels; got {labels.tolist()}.")
     return unique
@@ -267,7 +270,7 @@ def _unique(labels: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def as_distributions(y: ArrayLike, *, n_classes: int | None = None) -> NDArray | None:
-    """`y` checked as one distribution per row, or None if it is one-dimensional or a single column: labels."""
+    """`y`, checked to be one distribution per row; or None if it is one-dimensional or a single column: labels."""
     if sparse.issparse(y):
         raise TypeError("y must be dense; got a sparse array: pass distributions over the classes as y.toarray().")
     rows = np.asarray(y)
@@ -282,7 +285,7 @@ def as_distributions(y: ArrayLike, *, n_classes: int | None = None) -> NDArray |
 
 
 def _label_columns(n_columns: int, known: NDArray | None, classes: ArrayLike | None) -> NDArray:
-    """Labels of the columns of distributions."""
+    """The labels of the columns of distributions."""
     if known is None:
         return np.arange(n_columns)
     if len(known) != n_columns:
@@ -299,7 +302,7 @@ def _label_columns(n_columns: int, known: NDArray | None, classes: ArrayLike | N
 
 def _class_factors(class_weight: Mapping[Any, float] | str, labels: NDArray, total: Float64Array) -> Float64Array:
     if isinstance(class_weight, str):
-        # "balanced": all present classes get the same total weight, and the sum of all stays as it is.
+        # "balanced": all present classes get the same total weight, and the sum over the classes does not change.
         return np.divide(total.sum(), np.count_nonzero(total) * total, out=np.zeros_like(total), where=total > 0)
     factor = np.ones(len(labels))
     position = {label: k for k, label in enumerate(labels.tolist())}
@@ -315,7 +318,7 @@ def _class_factors(class_weight: Mapping[Any, float] | str, labels: NDArray, tot
 
 
 def _as_number(value: Any) -> float:
-    """NaN for what is not a real number."""
+    """`value` as a float, or NaN if it is not a real number."""
     if isinstance(value, str | bytes) or np.iscomplexobj(value):
         return np.nan
     try:
@@ -327,12 +330,12 @@ def _as_number(value: Any) -> float:
 def _apply_class_weight(
     values: NDArray, weight: Float64Array | None, factor: Float64Array
 ) -> tuple[NDArray, Float64Array]:
-    """As though each row stood once for each class, with weight s_i y_ik c_k for class k."""
+    """Weight the classes as though each row stood once for each class k, with weight s_i y_ik c_k."""
     if values.ndim == 1:
         share = factor[values]
     else:
         values = values * factor
         share = values.sum(axis=1)
-        # A row with no weight left keeps some distribution, which then counts for nothing.
+        # A row with no weight left gets a uniform distribution, which does not count.
         values = np.divide(values, share[:, None], out=np.full_like(values, 1 / len(factor)), where=share[:, None] > 0)
     return values, share if weight is None else weight * share

@@ -1,10 +1,11 @@
-"""Softmax regression on Dask collections: the same sums, taken where the rows are.
+"""Softmax regression on Dask collections: the sums over rows are computed where the rows are.
 
-The objective, its gradient, the products of its Hessian, the statistics of the columns and what a preconditioner is
-made of are sums over rows of functions that know only their rows and arguments (`Rows.sum`, `Objective.sum`). Here the
-rows are in the partitions of a Dask collection. Each has a local `Objective` on the worker that holds it; a sum sends
-out the function and its arguments, mostly the parameters, and brings back one result, added up by a tree in the order
-of the partitions. All else, the solver, the preconditioners, `tol`, `gap_`, is the code of :class:`SoftmaxRegression`.
+The objective, its gradient, the products with its Hessian, the statistics of the columns and the parts of a
+preconditioner are sums over rows of functions that depend only on their rows and arguments (`Rows.sum`,
+`Objective.sum`). Here the rows are in the partitions of a Dask collection. Each partition has a local `Objective` on
+the worker that holds it. A sum sends the function and its arguments, mostly the parameters, to the workers and brings
+back one result, added up by a tree in the order of the partitions. Everything else (the solver, the preconditioners,
+`tol`, `gap_`) is the code that :class:`SoftmaxRegression` uses.
 """
 
 import copy
@@ -13,6 +14,7 @@ import operator
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -21,11 +23,14 @@ from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmax._estimator import SoftmaxRegression, WeightDecay
+from skmax._base import BaseSoftmaxRegression, FeatureNames
+from skmax._estimator import SoftmaxRegression
 from skmax._objective import Objective
+from skmax._path import Problem, WeightDecay, fit_path, local_objective
 from skmax._rows import Design, Float64Array, Rows
+from skmax._sklearn import Monitor, with_callbacks
 from skmax._softmax import FloatArray
-from skmax._target import Encoding, Part, Target, all_labels, check_sample_weight, class_indices, class_totals
+from skmax._target import Encoding, Part, all_labels, check_sample_weight, class_indices, class_totals
 from skmax._threads import Workers, workers
 
 try:
@@ -41,46 +46,46 @@ __all__ = ["DaskSoftmaxRegression"]
 
 T = TypeVar("T")
 
-# Results that are added at a node of the tree.
+# The number of results that are added at a node of the tree.
 _BRANCHES = 8
 
 
-class DaskSoftmaxRegression(SoftmaxRegression):
-    """Softmax regression on Dask arrays and dataframes: the same answer as :class:`SoftmaxRegression`'s.
+class DaskSoftmaxRegression(BaseSoftmaxRegression):
+    """Softmax regression on Dask arrays and dataframes, with the same results as :class:`SoftmaxRegression`.
 
-    The rows stay in their partitions on the workers. Each evaluation of the objective sends the parameters out, and
-    one loss and gradient comes back, added up by a tree; the client never holds the data. The answer depends on the
-    partitions in its rounding only; on the same partitions, threads and versions, it is the same to the last bit.
+    The rows stay in their partitions on the workers. Each evaluation of the objective sends the parameters to the
+    workers and brings back one loss and gradient, added up by a tree; the client never holds the data. The partitions
+    affect the result only by rounding. With the same partitions, threads and versions, it is bitwise reproducible.
 
     Parameters
     ----------
     weight_decay, fit_intercept, class_weight, classes, tol, max_iter, warm_start, verbose
         As for :class:`SoftmaxRegression`.
     persist : bool, default=True
-        Keep the partitions in the workers' memory for the fit. If not, they are computed from their source anew for
-        each evaluation, of which a fit needs some 20 to 200.
+        Whether to keep the partitions in the workers' memory during the fit. If not, they are recomputed from their
+        source for each evaluation, of which a fit needs about 20 to 200.
     client : distributed.Client, default=None
-        Where to compute; None is the current default client. It is not pickled, and clones share it.
+        The client to compute with; None is the current default client. It is not pickled, and clones share it.
 
     Attributes
     ----------
     classes_, coef_, intercept_, n_features_in_, feature_names_in_
-        As of :class:`SoftmaxRegression`.
+        As for :class:`SoftmaxRegression`.
     objective_, gap_, gap_is_bound_, converged_, n_iter_, loss_curve_
-        As well.
+        As for :class:`SoftmaxRegression`.
 
     See Also
     --------
-    SoftmaxRegression : For data that one machine holds, in memory or as a memory-mapped file.
+    SoftmaxRegression : For data that fits on one machine, in memory or as a memory-mapped file.
 
     Notes
     -----
-    A worker that is lost takes its partitions with it: Dask computes them anew from their source, and the fit goes on.
+    If a worker is lost, Dask recomputes its partitions from their source, and the fit goes on.
 
-    With as many partitions as the workers have threads, or more, each is summed by one thread; with fewer, by as many
-    as there are for each. Partitions of 10 to 100 MB are a good size: the scheduler needs about a millisecond for each
-    in each evaluation. Preconditioners bring rows to the client, up to 4 for each parameter and 8200 in all for the
-    whole Hessian; for the Hessian's blocks, up to 4 n_features for each class, one class after the other.
+    If there are at least as many partitions as the workers have threads, one thread sums each partition; if there are
+    fewer, the threads are shared out evenly. Partitions of 10 to 100 MB are a good size, as the scheduler takes about a
+    millisecond per partition in each evaluation. Preconditioners fetch rows to the client: at most 4 per parameter, and
+    about 8200 in all, for the whole Hessian; at most 4 n_features per class, one class at a time, for its blocks.
 
     Examples
     --------
@@ -96,12 +101,11 @@ class DaskSoftmaxRegression(SoftmaxRegression):
     """
 
     _parameter_constraints: dict[str, Any] = {
-        **SoftmaxRegression._parameter_constraints,
+        **BaseSoftmaxRegression._parameter_constraints,
+        **BaseSoftmaxRegression._weight_decay_constraints,
         "persist": ["boolean"],
         "client": "no_validation",
     }
-
-    _caller = SoftmaxRegression._caller + 1
 
     def __init__(
         self,
@@ -117,32 +121,31 @@ class DaskSoftmaxRegression(SoftmaxRegression):
         persist: bool = True,
         client: "distributed.Client | None" = None,
     ) -> None:
-        super().__init__(
-            weight_decay,
-            fit_intercept=fit_intercept,
-            class_weight=class_weight,
-            classes=classes,
-            tol=tol,
-            max_iter=max_iter,
-            warm_start=warm_start,
-            verbose=verbose,
-        )
+        self.weight_decay = weight_decay
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.classes = classes
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.verbose = verbose
         self.persist = persist
         self.client = client
 
+    @with_callbacks
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "DaskSoftmaxRegression":
         """Fit the model.
 
         Parameters
         ----------
         X : dask Array or DataFrame of shape (n_samples, n_features)
-            Training data, its rows in any chunks, of unknown sizes too; its columns in one. Chunks are dense or
-            SciPy's sparse.
+            Training data. Its rows may be in any chunks, even of unknown sizes; its columns must be in a single chunk.
+            Chunks are dense or SciPy sparse.
         y : dask Array, Series or DataFrame of shape (n_samples,) or (n_samples, n_classes)
-            Labels or distributions, in the same partitions as `X`, or to be put there where the sizes are known. A
-            NumPy array is, too.
+            Labels or distributions, in the same partitions as `X`. If the sizes are known, `y` may have other
+            partitions, or be a NumPy array: it is repartitioned.
         sample_weight : dask Array or Series of shape (n_samples,), default=None
-            Non-negative weights, not all zero; as `y`.
+            Non-negative weights, not all zero, partitioned as `y`.
 
         Returns
         -------
@@ -151,40 +154,51 @@ class DaskSoftmaxRegression(SoftmaxRegression):
         Raises
         ------
         ValueError, TypeError
-            If an argument breaks a rule; the message names the argument, the partition and the value. An earlier fit
-            stays as it was.
+            If an argument breaks a rule. The message names the argument, the partition and the value. An earlier fit is
+            not changed.
         RuntimeError
-            If the client was closed, or the computation cancelled.
+            If the client is closed or the computation cancelled during the fit.
 
         Warns
         -----
         ConvergenceWarning
             If the objective is estimated to be further than `tol` from its minimum, or its minimum is at infinity.
         """
-        super().fit(X, y, sample_weight)
+        self._validate_params()
+        partitions, feature_names = self._load(X, y, sample_weight)
+        shape, encoding = _survey(partitions, int(X.shape[1]), self.classes, self.class_weight)
+        last = self._last_parameters(encoding, shape.n_features, feature_names) if self.warm_start else None
+        monitor = Monitor(self, X, y, sample_weight, self.max_iter)
+        with workers() as pool:
+            objective = _RemoteObjective.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
+            problem = Problem.of(objective, encoding)
+            options = self._options(self._watch(monitor, feature_names))
+            [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
+        self._finish(fit, feature_names, monitor)
         return self
 
-    def _validate(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, None]:
+    def _load(self, X: Any, y: Any, sample_weight: Any) -> "tuple[_Partitions, FeatureNames]":
+        """The checked rows, labels and weights on the workers, and the feature names. The estimator is not changed."""
         parts = _partitions(X, y, sample_weight)
+        feature_names = None
         if is_dataframe_like(X):
-            validate_data(self, X._meta, skip_check_array=True)
-        else:
-            self.__dict__.pop("feature_names_in_", None)
-            self.n_features_in_ = int(X.shape[1])
+            seen = copy.copy(self)
+            validate_data(seen, X._meta, skip_check_array=True)
+            feature_names = getattr(seen, "feature_names_in_", None)
         client = self._client()
         if client is None:
             raise ValueError(
                 "client=None takes the current client, and there is none. Start one, as with distributed.Client(), or "
                 "pass client=."
             )
+        n_features = int(X.shape[1])
         loaded = [
-            dask.delayed(_load, pure=False)(*part, place, self.n_features_in_) for place, part in enumerate(parts)
+            dask.delayed(_check_partition, pure=False)(*part, place, n_features) for place, part in enumerate(parts)
         ]
-        partitions = _Partitions(client, self.persist, loaded)
-        return partitions, partitions, None
+        return _Partitions(client, self.persist, loaded), feature_names
 
     def _client(self) -> Any:
-        """Where to compute, or None if there is nowhere."""
+        """The client to compute with, or None if there is none."""
         client = self.client
         if client is None:
             try:
@@ -195,53 +209,16 @@ class DaskSoftmaxRegression(SoftmaxRegression):
             raise TypeError(f"client must be a distributed.Client that is not asynchronous; got {client!r}.")
         return client
 
-    def _encode(self, y: Any, sample_weight: Any) -> Target:
-        partitions: _Partitions = y
-        found = partitions.gather(_found)
-        partitions.n_samples = [n_samples for n_samples, *_ in found]
-        partitions.dtype = np.result_type(*(dtype for _, dtype, *_ in found))
-        partitions.is_sparse = any(is_sparse for _, _, is_sparse, *_ in found)
-        filled = [labels for n_samples, _, _, labels in found if n_samples]
-        if not filled:
-            raise ValueError("X must have at least one row; got none in all of its partitions.")
-        labels = all_labels(filled, self.classes)
-        total = partitions.sum(_totals, labels)
-        with np.errstate(over="ignore"):
-            weight_sum = total.sum()
-        if not np.isfinite(weight_sum):
-            raise ValueError(f"sample_weight must have a finite sum above zero; got {weight_sum:g}.")
-        encoding = Encoding.of(labels, total, self.class_weight)
-        partitions.encoding = encoding
-        return Target(
-            encoding.classes,
-            encoding.present,
-            np.empty(0, dtype=np.intp),
-            None,
-            encoding.frequency,
-            encoding.weight_sum,
-        )
-
-    def _objective(self, X: "_Partitions", target: Target, pool: Workers) -> Objective:
-        partitions = X.map(_local_objective, X.encoding, X.dtype, X.is_sparse, self.fit_intercept, places=True)
-        return _RemoteObjective(
-            _RemoteRows(partitions, self.n_features_in_, sum(partitions.gather(_weight_sum)), pool),
-            target.values,
-            n_classes=len(target.frequency),
-            n_logits=target.n_logits,
-            weight_decay=0.0,
-            fit_intercept=self.fit_intercept,
-        )
-
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy; for distributions, the accuracy to be expected of labels drawn from them.
+        """Accuracy on labels; on distributions, the expected accuracy on labels drawn from them.
 
         Parameters
         ----------
         X : dask Array or DataFrame, or array-like, of shape (n_samples, n_features)
             The samples.
-        y : as `X`, of shape (n_samples,) or (n_samples, n_classes)
+        y : a collection like `X`, of shape (n_samples,) or (n_samples, n_classes)
             Labels, or distributions with columns in the order of `classes_`.
-        sample_weight : as `X`, of shape (n_samples,), default=None
+        sample_weight : a collection like `X`, of shape (n_samples,), default=None
             Weights of the samples.
 
         Returns
@@ -261,7 +238,7 @@ class DaskSoftmaxRegression(SoftmaxRegression):
         return float(hits / weight)
 
     def to_local(self) -> SoftmaxRegression:
-        """The fitted :class:`SoftmaxRegression` with the same parameters and attributes.
+        """Convert to a fitted :class:`SoftmaxRegression` with the same parameters and attributes.
 
         Returns
         -------
@@ -273,9 +250,9 @@ class DaskSoftmaxRegression(SoftmaxRegression):
         local.__dict__.update(copy.deepcopy(self._fitted_attributes()))
         return local
 
-    def _by_blocks(self, X: Any, function: Callable[[SoftmaxRegression, FloatArray], NDArray]) -> Any:
+    def _from_logits(self, X: Any, function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray]) -> Any:
         if not _is_dask(X):
-            return super()._by_blocks(X, function)
+            return super()._from_logits(X, function)
         check_is_fitted(self)
         _check_columns(X)
         if is_arraylike(X):
@@ -285,7 +262,7 @@ class DaskSoftmaxRegression(SoftmaxRegression):
         local = self.to_local()
         nameless = copy.copy(local)
         nameless.__dict__.pop("feature_names_in_", None)
-        empty = nameless._by_blocks(np.zeros((1, self.n_features_in_), dtype=dtype), function)[:0]
+        empty = nameless._from_logits(np.zeros((1, self.n_features_in_), dtype=dtype), function)[:0]
         delayed = _to_delayed(X)
         sizes = X.chunks[0] if is_arraylike(X) else (np.nan,) * len(delayed)
         shared = dask.delayed(local)
@@ -301,7 +278,7 @@ class DaskSoftmaxRegression(SoftmaxRegression):
 
     def __copy__(self) -> "DaskSoftmaxRegression":
         other = type(self).__new__(type(self))
-        other.__dict__.update(self.__dict__)  # with the client, which a pickle leaves out
+        other.__dict__.update(self.__dict__)  # including the client, which a pickle omits
         return other
 
     def __getstate__(self) -> dict[str, Any]:
@@ -316,44 +293,42 @@ class DaskSoftmaxRegression(SoftmaxRegression):
 
 
 class _Partitions:
-    """Values on the workers, one for each partition of the rows, and what is known of them."""
+    """Values on the workers, one for each partition of the rows."""
 
     def __init__(self, client: Any, persist: bool, parts: list[Any]) -> None:
         self.client = client
         self.persist = persist
         self.parts = self._run(client.persist, parts) if persist else parts
-        self.n_samples: list[int] = []
-        self.dtype: Any = None
-        self.is_sparse = False
-        self.encoding: Any = None
         n_threads = sum(client.nthreads().values())
         self.n_threads = max(1, n_threads // len(parts))
 
-    def map(self, function: Callable[..., Any], *args: Any, places: bool = False) -> "_Partitions":
-        """`function(value, *args)` of each partition; with `places`, `function(value, n_samples_before, *args)`."""
-        before = np.cumsum([0, *self.n_samples[:-1]]).tolist()
-        other = copy.copy(self)
+    def map(self, function: Callable[..., Any], *args: Any, each: Sequence[Any] | None = None) -> "_Partitions":
+        """`function(value, *args)` for each partition; with `each`, `function(value, own, *args)` with its own item."""
+        own = [()] * len(self.parts) if each is None else [(item,) for item in each]
         parts = [
-            dask.delayed(function, pure=False)(part, *([first] if places else []), *args)
-            for part, first in zip(self.parts, before, strict=True)
+            dask.delayed(function, pure=False)(part, *item, *args) for part, item in zip(self.parts, own, strict=True)
         ]
+        other = copy.copy(self)
         other.parts = self._run(self.client.persist, parts) if self.persist else parts
         return other
 
-    def gather(self, function: Callable[..., T], *args: Any, which: Sequence[int] | None = None) -> list[T]:
-        """`function(value, *args)` of each partition, or of some, with an argument of its own each."""
-        if which is None:
-            tasks = [dask.delayed(function, pure=False)(part, *args) for part in self.parts]
-        else:
-            tasks = [
-                dask.delayed(function, pure=False)(self.parts[place], *own)
-                for place, own in zip(which, zip(*args, strict=True), strict=True)
-            ]
+    def gather(self, function: Callable[..., T], *args: Any) -> list[T]:
+        """`function(value, *args)` of each partition."""
+        return self._run(
+            self.client.compute, [dask.delayed(function, pure=False)(part, *args) for part in self.parts], wait=True
+        )
+
+    def gather_some(self, function: Callable[..., T], which: Sequence[int], each: Sequence[Any]) -> list[T]:
+        """`function(value, own)` of the partitions `which`, with the item of `each` that belongs to it."""
+        tasks = [
+            dask.delayed(function, pure=False)(self.parts[place], own) for place, own in zip(which, each, strict=True)
+        ]
         return self._run(self.client.compute, tasks, wait=True)
 
     def sum(self, function: Callable[..., T], *args: Any) -> T:
         """The sum of `function(value, *args)`, in the order of the partitions."""
-        # The arguments, mostly the parameters, are a task of their own: one copy for all, made anew if it is lost.
+        # The arguments, mostly the parameters, are a task of their own, so that all sums share one copy, and Dask makes
+        # another if it is lost.
         shared = dask.delayed(args, name=f"arguments-{uuid.uuid4().hex}", traverse=False)
         level = [dask.delayed(_apply, pure=False)(function, part, shared, self.n_threads) for part in self.parts]
         while len(level) > 1:
@@ -364,7 +339,7 @@ class _Partitions:
         return self._run(self.client.compute, level, wait=True)[0]
 
     def _run(self, method: Callable[..., Any], values: list[Any], *, wait: bool = False) -> Any:
-        """`method(values)` of the client; with `wait`, its results. If that is broken off, what was begun is too."""
+        """`method(values)` of the client; with `wait`, its results. An interrupt also cancels the tasks."""
         futures = None
         try:
             futures = method(values)
@@ -381,14 +356,40 @@ class _Partitions:
             raise
 
 
-class _RemoteRows(Rows):
-    """Rows in partitions: sums over them are taken there, `over` classes here."""
+@dataclass(frozen=True)
+class _Shape:
+    """What the client knows of the rows.
 
-    def __init__(self, partitions: _Partitions, n_features: int, weight_sum: float, pool: Workers) -> None:
+    Attributes
+    ----------
+    n_samples : list of int
+        The number of rows of each partition.
+    n_features : int
+    dtype : dtype
+    is_sparse : bool
+        Whether some partition is sparse, so that all are treated as sparse.
+    """
+
+    n_samples: list[int]
+    n_features: int
+    dtype: Any
+    is_sparse: bool
+
+    @property
+    def edges(self) -> list[int]:
+        """The number of rows before each partition, and of all rows."""
+        return np.cumsum([0, *self.n_samples]).tolist()
+
+
+class _RemoteRows(Rows):
+    """Rows in partitions: sums over rows are computed on the workers, loops over classes on the client."""
+
+    def __init__(self, partitions: _Partitions, shape: _Shape, weight_sum: float, pool: Workers) -> None:
         self.partitions = partitions
+        self.shape = shape
         self.X = self.sample_weight = None
-        self.n_samples, self.n_features = sum(partitions.n_samples), n_features
-        self.dtype, self.is_sparse = partitions.dtype, partitions.is_sparse
+        self.n_samples, self.n_features = shape.edges[-1], shape.n_features
+        self.dtype, self.is_sparse = shape.dtype, shape.is_sparse
         self.weight_sum = weight_sum
         self.first = 0
         self.workers = pool
@@ -397,8 +398,7 @@ class _RemoteRows(Rows):
         return self.partitions.sum(_sum_of_rows, function, args, cost)
 
     def seen_from(self, origin: Float64Array) -> "_RemoteRows":
-        partitions = self.partitions.map(_seen_from, origin)
-        return _RemoteRows(partitions, self.n_features, self.weight_sum, self.workers)
+        return _RemoteRows(self.partitions.map(_seen_from, origin), self.shape, self.weight_sum, self.workers)
 
     def in_float64(self) -> "_RemoteRows":
         if self.dtype == np.float64:
@@ -413,13 +413,13 @@ class _RemoteRows(Rows):
     def fetch(self, index: NDArray[np.intp] | slice) -> tuple[Design, NDArray, Float64Array | None]:
         """X, targets and weights of some rows, in the order of their places."""
         index = np.arange(self.n_samples)[index] if isinstance(index, slice) else index
-        edges = np.cumsum([0, *self.partitions.n_samples])
+        edges = self.shape.edges
         bounds = np.searchsorted(index, edges)
         which = [place for place in range(len(edges) - 1) if bounds[place + 1] > bounds[place]]
         own = [index[bounds[place] : bounds[place + 1]] - edges[place] for place in which]
-        fetched = self.partitions.gather(_take, own, which=which)
+        fetched = self.partitions.gather_some(_take, which, own)
         X, target, weight = zip(*fetched, strict=True)
-        if any(values.ndim == 2 for values in target):  # some partitions may have rows of one class each only
+        if any(values.ndim == 2 for values in target):  # in other partitions, each row may have one class
             identity = np.eye(max(values.shape[1] for values in target if values.ndim == 2))
             target = tuple(values if values.ndim == 2 else identity[values] for values in target)
         return (
@@ -433,6 +433,22 @@ class _RemoteObjective(Objective):
     """The objective over `_RemoteRows`."""
 
     rows: _RemoteRows
+
+    @classmethod
+    def of(
+        cls, loaded: _Partitions, shape: _Shape, encoding: Encoding, *, fit_intercept: bool, pool: Workers
+    ) -> "_RemoteObjective":
+        """The objective of loaded partitions, without weight decay."""
+        options = encoding, shape.dtype, shape.is_sparse, fit_intercept
+        local = loaded.map(_local_objective, *options, each=shape.edges[:-1])
+        return cls(
+            _RemoteRows(local, shape, sum(local.gather(_weight_sum)), pool),
+            np.empty(0, dtype=np.intp),  # the targets stay in the partitions
+            n_classes=len(encoding.frequency),
+            n_logits=encoding.n_logits,
+            weight_decay=0.0,
+            fit_intercept=fit_intercept,
+        )
 
     def sum(self, function: Callable[..., T], *args: Any, cost: int) -> T:
         return self.rows.partitions.sum(_sum_of_objective, function, args, cost)
@@ -457,19 +473,42 @@ class _RemoteObjective(Objective):
         return None
 
 
+def _survey(
+    loaded: _Partitions,
+    n_features: int,
+    classes: ArrayLike | None,
+    class_weight: Mapping[Any, float] | Literal["balanced"] | None,
+) -> tuple[_Shape, Encoding]:
+    """What the client needs to know of all partitions."""
+    n_samples, dtypes, are_sparse, found = zip(*loaded.gather(_found), strict=True)
+    filled = [labels for n, labels in zip(n_samples, found, strict=True) if n]
+    if not filled:
+        raise ValueError("X must have at least one row; got none in all of its partitions.")
+    labels = all_labels(filled, classes)
+    total = loaded.sum(_totals, labels)
+    with np.errstate(over="ignore"):
+        weight_sum = total.sum()
+    if not np.isfinite(weight_sum):
+        raise ValueError(f"sample_weight must have a finite sum above zero; got {weight_sum:g}.")
+    shape = _Shape(list(n_samples), n_features, np.result_type(*dtypes), any(are_sparse))
+    return shape, Encoding.of(labels, total, class_weight)
+
+
 @sizeof.register(Objective)
 def _size_of_objective(objective: Objective) -> int:
-    """For the scheduler, which sends tasks to where the data is."""
+    """The scheduler sends tasks to where the data is, and needs its size."""
     rows = objective.rows
     values = (rows.X, objective.target, rows.sample_weight)
     return sum(sizeof(value) for value in values if value is not None)
 
 
-# What runs on the workers.
+# These functions run on the workers.
 
 
-def _load(X: Any, y: Any, sample_weight: Any, place: int, n_features: int) -> tuple[Design, Part, Float64Array | None]:
-    """A partition, checked."""
+def _check_partition(
+    X: Any, y: Any, sample_weight: Any, place: int, n_features: int
+) -> tuple[Design, Part, Float64Array | None]:
+    """Check a partition."""
     try:
         n_rows = X.shape[0]
         for name, value in (("y", y), ("sample_weight", sample_weight)):
@@ -489,7 +528,8 @@ def _load(X: Any, y: Any, sample_weight: Any, place: int, n_features: int) -> tu
             return X, Part(np.empty(0), np.empty(0, dtype=np.intp)), None if sample_weight is None else np.empty(0)
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # as of many classes in few rows, which may have many in other partitions
+            # A warning that there are many classes for few rows may not hold for all partitions together.
+            warnings.simplefilter("ignore")
             part = Part.of(y)
         return X, part, check_sample_weight(sample_weight, n_rows, may_be_zero=True)
     except (TypeError, ValueError) as error:
@@ -524,14 +564,7 @@ def _local_objective(
     if X.shape[0] == 0:
         part = Part(encoding.classes, part.values)
     target = encoding.apply(part, weight)
-    return Objective(
-        Rows(X, target.sample_weight, first=first),
-        target.values,
-        n_classes=len(target.frequency),
-        n_logits=target.n_logits,
-        weight_decay=0.0,
-        fit_intercept=fit_intercept,
-    )
+    return local_objective(X, target, fit_intercept=fit_intercept, first=first)
 
 
 def _apply(function: Callable[..., T], value: Any, args: tuple[Any, ...], n_threads: int) -> T:
@@ -570,10 +603,10 @@ def _take(objective: Objective, index: NDArray[np.intp]) -> tuple[Design, NDArra
 
 
 def _predict(
-    local: SoftmaxRegression, X: Any, function: Callable[[SoftmaxRegression, FloatArray], NDArray], empty: NDArray
+    local: SoftmaxRegression, X: Any, function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray], empty: NDArray
 ) -> NDArray:
-    """Of the dtype that was declared for it."""
-    return local._by_blocks(X, function).astype(empty.dtype, copy=False) if X.shape[0] else empty
+    """A prediction for one partition, in the dtype of `empty`, which was declared for it."""
+    return local._from_logits(X, function).astype(empty.dtype, copy=False) if X.shape[0] else empty
 
 
 def _score(local: SoftmaxRegression, X: Any, y: Any, sample_weight: Any) -> tuple[float, float]:
@@ -583,7 +616,7 @@ def _score(local: SoftmaxRegression, X: Any, y: Any, sample_weight: Any) -> tupl
     return (local.score(X, np.asarray(y), sample_weight) * weight if weight else 0.0), weight
 
 
-# What a user passes.
+# Checks of what a user passes.
 
 
 def _is_dask(X: Any) -> bool:
@@ -606,16 +639,16 @@ def _check_columns(X: Any) -> None:
 
 
 def _to_delayed(collection: Any) -> list[Any]:
-    """The partitions, one after the other."""
+    """The partitions as delayed values, in order."""
     parts = np.ravel(np.array(collection.to_delayed(), dtype=object))
-    # Dask merges partitions of few columns of a file; X and y must have the same ones.
+    # Dask merges partitions of a file of which few columns are read; but X and y must have the same partitions.
     if is_arraylike(collection) or len(parts) == collection.npartitions:
         return list(parts)
     return list(collection.to_delayed(optimize_graph=False))
 
 
 def _partitions(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
-    """(X, y, sample_weight) of each partition."""
+    """The parts (X, y, sample_weight) of each partition."""
     _check_columns(X)
     parts = _to_delayed(X)
     known = is_arraylike(X) and not np.isnan(X.chunks[0]).any()

@@ -66,7 +66,7 @@ def test_a_wide_fit_is_the_same_in_the_coordinates_of_its_rows(monkeypatch, opti
     weight = rng.uniform(0.5, 2, size=24) if weighted else None
     rotated = SoftmaxRegression(tol=1e-12, **options).fit(X, y, weight)
     monkeypatch.setattr(
-        "skmax._estimator.work_coordinates",
+        "skmax._path.work_coordinates",
         lambda rows, *, centred, n_logits: (Coordinates(), rows, Columns.of(rows, centred=centred)),
     )
     plain = SoftmaxRegression(tol=1e-12, **options).fit(X, y, weight)

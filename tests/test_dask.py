@@ -265,12 +265,12 @@ def problem(client, n_samples=9000, n_features=3, n_classes=4):
     X = rng.normal(size=(n_samples, n_features)) + np.arange(n_features)
     y, weight = rng.integers(0, n_classes, n_samples), rng.uniform(0.5, 2, n_samples)
     rows = (n_samples // 3, 10, n_samples - n_samples // 3 - 10)
-    model = DaskSoftmaxRegression()
-    parts, *_ = model._validate(chunked(X, rows), chunked(y, rows), chunked(weight, rows))
-    target = model._encode(parts, None)
+    parts, _ = DaskSoftmaxRegression()._load(chunked(X, rows), chunked(y, rows), chunked(weight, rows))
+    shape, encoding = skmax_dask._survey(parts, n_features, None, None)
+    remote = skmax_dask._RemoteObjective.of(parts, shape, encoding, fit_intercept=True, pool=Rows(X).workers)
     options = {"n_classes": n_classes, "n_logits": n_classes, "weight_decay": 0.0, "fit_intercept": True}
     theta = 0.1 * rng.normal(size=n_classes * (n_features + 1))
-    return model._objective(parts, target, Rows(X).workers), Objective(Rows(X, weight), y, **options), theta
+    return remote, Objective(Rows(X, weight), y, **options), theta
 
 
 @pytest.mark.parametrize(

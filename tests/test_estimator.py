@@ -220,10 +220,10 @@ def test_sparse_input_is_neither_changed_nor_copied(monkeypatch):
     X, y = small_sparse()
     before = X.copy()
     seen = []
-    from skmax import _estimator
+    from skmax import _path
 
-    rows = _estimator.Rows
-    monkeypatch.setattr(_estimator, "Rows", lambda X, *a, **k: seen.append(X) or rows(X, *a, **k))
+    rows = _path.Rows
+    monkeypatch.setattr(_path, "Rows", lambda X, *a, **k: seen.append(X) or rows(X, *a, **k))
     SoftmaxRegression().fit(X, y)
     assert np.shares_memory(seen[0].data, X.data)
     np.testing.assert_array_equal(X.data, before.data)
@@ -764,7 +764,7 @@ def test_a_bad_fit_is_refused_before_any_work_and_leaves_an_earlier_fit_intact(n
     before = {key: np.copy(value) for key, value in vars(model).items() if key.endswith("_")}
     probability = model.predict_proba(good)
     model.set_params(**parameters)
-    monkeypatch.setattr("skmax._estimator.minimize", lambda *a, **k: pytest.fail("work was begun"))
+    monkeypatch.setattr("skmax._path.minimize", lambda *a, **k: pytest.fail("work was begun"))
     with pytest.raises(error, match=message):
         model.fit(good if X is None else X, None if isinstance(y, str) else IRIS[1] if y is None else y, sample_weight)
     after = {key: value for key, value in vars(model).items() if key.endswith("_")}
@@ -830,7 +830,7 @@ def test_an_interrupted_fit_leaves_the_earlier_one(monkeypatch):
         calls.append(1)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("skmax._estimator.minimize", interrupt)
+    monkeypatch.setattr("skmax._path.minimize", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X[:, :2], y == 1)
     assert calls

@@ -13,25 +13,25 @@ def encode(y, *, classes=None, class_weight=None, sample_weight=None):
 
 def test_labels_become_indices_of_sorted_classes():
     target = encode(["b", "a", "c", "b"])
-    assert target.classes.tolist() == ["a", "b", "c"]
+    assert target.encoding.classes.tolist() == ["a", "b", "c"]
     assert target.values.tolist() == [1, 0, 2, 1]
-    np.testing.assert_allclose(target.frequency, [0.25, 0.5, 0.25])
-    assert target.weight_sum == 4
+    np.testing.assert_allclose(target.encoding.frequency, [0.25, 0.5, 0.25])
+    assert target.encoding.weight_sum == 4
     assert target.sample_weight is None
 
 
 def test_classes_are_sorted_and_absent_ones_left_out_of_the_values():
     target = encode(["d", "b", "b"], classes=["d", "c", "b", "a"])
-    assert target.classes.tolist() == ["a", "b", "c", "d"]
-    assert target.present.tolist() == [False, True, False, True]
+    assert target.encoding.classes.tolist() == ["a", "b", "c", "d"]
+    assert target.encoding.present.tolist() == [False, True, False, True]
     assert target.values.tolist() == [1, 0, 0]
-    np.testing.assert_allclose(target.frequency, [2 / 3, 1 / 3])
+    np.testing.assert_allclose(target.encoding.frequency, [2 / 3, 1 / 3])
 
 
 def test_a_class_of_zero_weight_stays_in_classes():
     target = encode([0, 1, 2, 2], sample_weight=[1, 0, 1, 1])
-    assert target.classes.tolist() == [0, 1, 2]
-    assert target.present.tolist() == [True, False, True]
+    assert target.encoding.classes.tolist() == [0, 1, 2]
+    assert target.encoding.present.tolist() == [True, False, True]
     assert target.values[[0, 2, 3]].tolist() == [0, 1, 1]
 
 
@@ -46,32 +46,32 @@ def test_a_class_of_zero_weight_stays_in_classes():
 )
 def test_one_class_may_have_all_of_the_weight(y, options):
     target = encode(y, **options)
-    assert target.classes.tolist() == [0, 1, 2]
-    assert target.present.tolist() == [False, True, False]
-    assert target.frequency.tolist() == [1]
-    assert target.weight_sum == 2
+    assert target.encoding.classes.tolist() == [0, 1, 2]
+    assert target.encoding.present.tolist() == [False, True, False]
+    assert target.encoding.frequency.tolist() == [1]
+    assert target.encoding.weight_sum == 2
 
 
 @pytest.mark.parametrize("dtype", [int, bool, float])
 def test_one_hot_rows_become_indices(dtype):
     target = encode(np.eye(3, dtype=dtype)[[2, 0, 2]], classes=["a", "b", "c"])
     assert target.values.tolist() == [1, 0, 1]
-    assert target.present.tolist() == [True, False, True]
+    assert target.encoding.present.tolist() == [True, False, True]
 
 
 def test_distributions_keep_their_columns():
     Y = np.array([[0.2, 0.8, 0.0], [1, 0, 0]])
     target = encode(Y, sample_weight=[1, 3])
-    assert target.classes.tolist() == [0, 1, 2]
-    assert target.present.tolist() == [True, True, False]
+    assert target.encoding.classes.tolist() == [0, 1, 2]
+    assert target.encoding.present.tolist() == [True, True, False]
     np.testing.assert_array_equal(target.values, Y[:, :2])
-    np.testing.assert_allclose(target.frequency, [0.8, 0.2])
+    np.testing.assert_allclose(target.encoding.frequency, [0.8, 0.2])
 
 
 def test_balanced_gives_all_classes_the_same_weight_and_keeps_the_sum():
     target = encode([0, 1, 1, 1, 2, 2], class_weight="balanced", sample_weight=[1, 1, 1, 2, 1, 3])
-    np.testing.assert_allclose(target.frequency, 1 / 3)
-    assert target.weight_sum == pytest.approx(9)
+    np.testing.assert_allclose(target.encoding.frequency, 1 / 3)
+    assert target.encoding.weight_sum == pytest.approx(9)
     # In units of 16, the power of two above their sum.
     np.testing.assert_allclose(16 * target.sample_weight, [3, 0.75, 0.75, 1.5, 0.75, 2.25])
 
@@ -83,10 +83,10 @@ def test_class_weights_of_a_distribution_are_those_of_its_replicated_row(class_w
     Y, weight = rng.dirichlet(np.ones(3), size=7), rng.uniform(1, 2, size=7)
     soft = encode(Y, class_weight=class_weight, sample_weight=weight)
     hard = encode(np.tile([0, 1, 2], 7), class_weight=class_weight, sample_weight=(weight[:, None] * Y).ravel())
-    np.testing.assert_allclose(soft.frequency, hard.frequency)
-    assert soft.weight_sum == pytest.approx(hard.weight_sum)
+    np.testing.assert_allclose(soft.encoding.frequency, hard.encoding.frequency)
+    assert soft.encoding.weight_sum == pytest.approx(hard.encoding.weight_sum)
     mass = np.zeros((7, 3))
-    mass[:, soft.present] = soft.values * soft.sample_weight[:, None]
+    mass[:, soft.encoding.present] = soft.values * soft.sample_weight[:, None]
     np.testing.assert_allclose(mass.ravel(), hard.sample_weight, atol=1e-15)
 
 

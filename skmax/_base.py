@@ -1,0 +1,347 @@
+"""What the estimators share: checks of X and y, how a fit is stored, predictions, and the export to scikit-learn.
+
+`SoftmaxRegression`, `SoftmaxRegressionCV` and `DaskSoftmaxRegression` are siblings. Each states its parameters and its
+`fit`; everything that depends only on the fitted attributes is here.
+"""
+
+import abc
+import copy
+import warnings
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any, Literal, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+
+from skmax._path import Fit, Options, Problem, Watch, local_objective
+from skmax._rows import LOGIT_COST, Design, Float64Array, Rows, raw_prediction, take_rows
+from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions
+from skmax._softmax import FloatArray, log_softmax, normalize_in_place
+from skmax._target import (
+    LABELS_OR_DISTRIBUTIONS,
+    Encoding,
+    Target,
+    as_distributions,
+    check_sample_weight,
+    encode_target,
+    naming,
+)
+from skmax._threads import Workers, workers
+
+# An array-like, a sparse matrix or array, or a data frame, of shape (n_samples, n_features).
+MatrixLike: TypeAlias = Any
+# Feature names seen in a fit; None if X had none.
+FeatureNames: TypeAlias = NDArray[np.object_] | None
+
+
+class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator, abc.ABC):
+    """Base class of the estimators. Each subclass also has the parameters annotated below."""
+
+    # Where scikit-learn's HTML representation links to.
+    _doc_link_module = "skmax"
+    _doc_link_template = "https://skmax.readthedocs.io/en/latest/api/{estimator_module}.{estimator_name}.html"
+
+    _parameter_constraints: dict[str, Any] = {
+        "fit_intercept": ["boolean"],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "classes": ["array-like", None],
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "verbose": ["verbose"],
+    }
+    # The constraints of the estimators whose weight decay is a parameter.
+    _weight_decay_constraints: dict[str, Any] = {
+        "weight_decay": [Interval(Real, 0, None, closed="left"), StrOptions({"1/n_samples"})],
+        "warm_start": ["boolean"],
+    }
+
+    fit_intercept: bool
+    class_weight: Mapping[Any, float] | Literal["balanced"] | None
+    classes: ArrayLike | None
+    tol: float
+    max_iter: int
+    verbose: int
+
+    @abc.abstractmethod
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the model."""
+
+    def _validate(
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[Design, NDArray, Float64Array | None, FeatureNames]:
+        """X, y and the weights as checked arrays, and the feature names. The estimator is not changed."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        # scikit-learn stores what it learns of the columns while it checks them, but an error must not touch an
+        # earlier fit.
+        seen = copy.copy(self)
+        X = seen._validate_X(X)
+        with naming("y", LABELS_OR_DISTRIBUTIONS):
+            labels = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y", estimator=self)
+        check_consistent_length(X, labels)
+        weight = check_sample_weight(sample_weight, X.shape[0])
+        return X, labels, weight, getattr(seen, "feature_names_in_", None)
+
+    def _validate_X(self, X: MatrixLike, *, reset: bool = True) -> Design:
+        # To find out whether X is finite, scikit-learn sums it, and the sum of large values overflows.
+        with (
+            naming("X", "finite real numbers, of shape (n_samples, n_features)"),
+            np.errstate(over="ignore", invalid="ignore"),
+        ):
+            return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset)
+
+    def _encode(self, y: NDArray, weight: Float64Array | None) -> Target:
+        return encode_target(y, classes=self.classes, class_weight=self.class_weight, sample_weight=weight)
+
+    def _problem(self, X: Design, target: Target, pool: Workers) -> Problem:
+        return Problem.of(local_objective(X, target, fit_intercept=self.fit_intercept, pool=pool), target.encoding)
+
+    def _options(self, watch: Watch | None = None) -> Options:
+        return Options(self.tol, self.max_iter, self.verbose, watch)
+
+    def _watch(self, monitor: Monitor, feature_names: FeatureNames) -> Watch | None:
+        """Reports each iteration to the callbacks, if there are any."""
+        if not monitor.has_callbacks:
+            return None
+        return lambda fit_so_far: monitor.step("iteration", lambda: _attributes(fit_so_far(), feature_names))
+
+    def _last_parameters(
+        self, encoding: Encoding, n_features: int, feature_names: FeatureNames
+    ) -> tuple[FloatArray, FloatArray] | None:
+        """The coefficients and intercepts to start from with `warm_start`, or None if there was no fit yet."""
+        if not hasattr(self, "coef_"):
+            return None
+        no_names = np.array([])
+        names = getattr(self, "feature_names_in_", no_names), no_names if feature_names is None else feature_names
+        for name, before, now in [
+            ("classes", self.classes_.tolist(), encoding.classes.tolist()),
+            ("n_features", self.n_features_in_, n_features),
+            ("feature names", names[0].tolist(), names[1].tolist()),
+        ]:
+            if before != now:
+                raise ValueError(
+                    f"warm_start=True continues an earlier fit, whose {name} were {before}; got {now}. Pass the same "
+                    "(classes= fixes the labels), or fit a new estimator."
+                )
+        return self.coef_, self.intercept_
+
+    def _store(self, fit: Fit, feature_names: FeatureNames = None, **others: Any) -> Self:
+        """Set all fitted attributes: those of `fit`, the feature names and `others`."""
+        self.__dict__.pop("feature_names_in_", None)
+        # One update, which an interrupt cannot divide: the attributes are all of the last fit, or all of this one.
+        self.__dict__.update(_attributes(fit, feature_names), **others)
+        return self
+
+    def _fitted_attributes(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name.endswith("_") and name[0] != "_"}
+
+    def _finish(self, fit: Fit, feature_names: FeatureNames, monitor: Monitor) -> None:
+        """Store `fit`, report it to the callbacks, and warn if it did not converge. To be called by `fit` itself."""
+        self._store(fit, feature_names)
+        monitor.end(self._fitted_attributes())
+        message = fit.warning(self._options())
+        if message is not None:
+            warnings.warn(message, ConvergenceWarning, stacklevel=CALLER + 1)
+
+    def decision_function(self, X: MatrixLike) -> FloatArray:
+        """Logits W x + b.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        raw_prediction : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            One-dimensional for two classes: the logit of the second class, where that of the first is 0.
+        """
+        return self._from_logits(X, lambda model, logits: logits[1] - logits[0] if len(model.coef_) == 1 else logits.T)
+
+    def predict(self, X: MatrixLike) -> NDArray:
+        """Most probable class of each sample.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        label : ndarray of shape (n_samples,)
+            The labels, with the dtype of `classes_`.
+        """
+        return self._from_logits(X, lambda model, logits: model.classes_[logits.argmax(axis=0)])
+
+    def predict_top_k(self, X: MatrixLike, k: int) -> NDArray:
+        """The `k` most probable classes of each sample, the most probable first.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        k : int
+            The number of classes to return, from 1 to all of them.
+
+        Returns
+        -------
+        label : ndarray of shape (n_samples, k)
+            The labels, with the dtype of `classes_`. Equally probable classes come in the order of `classes_`.
+
+        Raises
+        ------
+        ValueError
+            If `k` is not an integer from 1 to the number of classes.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_wine
+        >>> from skmax import SoftmaxRegression
+        >>> X, y = load_wine(return_X_y=True)
+        >>> SoftmaxRegression().fit(X, y).predict_top_k(X[:1], k=2).tolist()
+        [[0, 2]]
+        """
+        check_is_fitted(self)
+        if not (isinstance(k, Integral) and 1 <= k <= len(self.classes_)):
+            raise ValueError(f"k must be an integer from 1 to the number of classes, {len(self.classes_)}; got {k!r}.")
+        return self._from_logits(X, lambda model, z: model.classes_[np.argsort(-z, axis=0, kind="stable")[:k].T])
+
+    def predict_proba(self, X: MatrixLike) -> FloatArray:
+        """Probability of each class: the softmax of `decision_function`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`.
+        """
+
+        def probability(model: BaseSoftmaxRegression, logits: FloatArray) -> FloatArray:
+            normalize_in_place(logits)
+            return logits.T
+
+        return self._from_logits(X, probability)
+
+    def predict_log_proba(self, X: MatrixLike) -> FloatArray:
+        """Log-softmax of `decision_function`, which is accurate even where a probability rounds to 0 or 1.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+
+        Returns
+        -------
+        log_probability : ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`; -inf for a class without weight in the training data.
+        """
+        return self._from_logits(X, lambda model, logits: log_softmax(logits.T))
+
+    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy on labels; on distributions, the expected accuracy on labels drawn from them.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels, or distributions with columns in the order of `classes_`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        score : float
+            The share of samples whose predicted class is their label; for distributions, the mean probability that they
+            assign to the predicted class.
+        """
+        prediction = self.predict(X)
+        distribution = as_distributions(y, n_classes=len(self.classes_))
+        check_consistent_length(prediction, y)
+        weight = check_sample_weight(sample_weight, len(prediction))
+        if distribution is None:
+            return float(accuracy_score(y, prediction, sample_weight=weight))
+        hit = np.take_along_axis(distribution, np.searchsorted(self.classes_, prediction)[:, None], axis=1)
+        return float(np.average(hit[:, 0], weights=weight))
+
+    def to_logistic_regression(self) -> LogisticRegression:
+        """Convert to a fitted scikit-learn model with the same coefficients, for tools that support only that class.
+
+        Returns
+        -------
+        model : sklearn.linear_model.LogisticRegression
+            A model whose methods return the same as those of this one. `fit_intercept` is set; its other parameters are
+            the defaults.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skmax import SoftmaxRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = SoftmaxRegression().fit(X, y)
+        >>> bool(abs(model.to_logistic_regression().predict_proba(X) - model.predict_proba(X)).max() < 1e-12)
+        True
+        """
+        check_is_fitted(self)
+        model = LogisticRegression(fit_intercept=self.fit_intercept)
+        for name in ("classes_", "coef_", "intercept_"):
+            setattr(model, name, getattr(self, name).copy())
+        model.n_iter_ = np.array([self.n_iter_], dtype=np.int32)
+        model.n_features_in_ = self.n_features_in_
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_
+        return model
+
+    def _from_logits(
+        self, X: MatrixLike, function: "Callable[[BaseSoftmaxRegression, FloatArray], NDArray]"
+    ) -> NDArray:
+        """`function(self, logits)` of the logits of all classes, class-major, block by block, gathered in one array.
+
+        The function gets the model as an argument so that a lazy prediction uses the model that made it, not a later
+        fit.
+        """
+        check_is_fitted(self)
+        X = self._validate_X(X, reset=False)
+
+        def of_rows(x: Design) -> NDArray:
+            logits = raw_prediction(x, self.coef_, self.intercept_)
+            if len(logits) == 1:
+                # The larger one of a pair must be finite, as no softmax can subtract infinity.
+                zero = np.zeros_like(logits)
+                logits = np.concatenate([-logits, zero] if self.intercept_[0] == np.inf else [zero, logits])
+            return function(self, logits)
+
+        first = of_rows(take_rows(X, slice(0, 1)))
+        output = np.empty((X.shape[0], *first.shape[1:]), dtype=first.dtype)
+        with workers() as pool:
+            rows = Rows(X, None, pool)
+
+            def fill(within: slice) -> int:
+                for block, x, _ in rows.blocks(len(self.coef_), within):
+                    output[block] = of_rows(x)
+                return 0
+
+            rows.over(fill, n=rows.n_samples, cost=self.coef_.size + LOGIT_COST * len(self.coef_))
+        return output
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _attributes(fit: Fit, feature_names: FeatureNames) -> dict[str, Any]:
+    """The fitted attributes; `feature_names_in_` is one only if X had names."""
+    names = {} if feature_names is None else {"feature_names_in_": feature_names}
+    return fit.attributes() | names
