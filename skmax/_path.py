@@ -33,6 +33,9 @@ from skmax._threads import Workers
 
 WeightDecay: TypeAlias = float | Literal["1/n_samples"]
 
+# A rough search keeps the preconditioner of the one before until it has served for this many iterations, the length of
+# the solver's first stage. Kept for ever, it hides more and more of the gap, and the scores drift.
+_OLD = 15
 # Coefficients for a float32 X stay float64 if rounding them would raise the objective by more than this share of `tol`.
 _ROUNDING_SHARE = 0.1
 _UNKNOWN = Certificate(np.nan, np.inf, is_bound=False)
@@ -182,14 +185,29 @@ class Fit:
 Watch: TypeAlias = Callable[[Callable[[], Fit]], bool]
 
 
+# Called with the weight decay, the number of iterations and the latest estimate of the gap, which may be nan.
+Progress: TypeAlias = Callable[[float, int, float], None]
+
+
 @dataclass(frozen=True)
 class Options:
-    """How to search for a minimum. The first three are the parameters of the estimators."""
+    """How to search for a minimum. The first three are the parameters of the estimators.
+
+    Attributes
+    ----------
+    progress : Progress, or None
+        Is told of each iteration, in place of what `verbose` prints.
+    rough_tol : callable, or None
+        Is asked for a tolerance before each search. If it is above `tol`, and the whole Hessian would cost much, the
+        search ends without a certificate where its preconditioner estimates that the gap is within that tolerance.
+    """
 
     tol: float
     max_iter: int
     verbose: int = 0
     watch: Watch | None = None
+    progress: Progress | None = None
+    rough_tol: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -203,11 +221,14 @@ class Minimum:
     columns : Columns
         Those of the problem, or, without weight decay, columns that are independent.
     solution : Solution
+    rough_tol : float, or None
+        The tolerance of a search that was to end without a certificate.
     """
 
     objective: Objective
     columns: Columns
     solution: Solution
+    rough_tol: float | None = None
 
 
 def fit_path(
@@ -220,10 +241,27 @@ def fit_path(
 
     `last` holds the coefficients and intercepts of an earlier fit to start from.
     """
+    return list(fits_along(problem, weight_decays, options, last))
+
+
+def fits_along(
+    problem: Problem,
+    weight_decays: Sequence[float],
+    options: Options,
+    last: tuple[FloatArray, FloatArray] | None = None,
+) -> Iterator[Fit]:
+    """The fits of `fit_path`, each when it is asked for."""
     if problem.encoding.is_certain:
-        return [_certain_fit(problem) for _ in weight_decays]
-    path = minima(problem, weight_decays, initial_parameters(problem, last), options)
-    return [_fit_at(problem, minimum, options.tol) for minimum in path]
+        yield from (_certain_fit(problem) for _ in weight_decays)
+        return
+    for minimum in minima(problem, weight_decays, initial_parameters(problem, last), options):
+        if minimum.rough_tol is None:
+            yield _fit_at(problem, minimum, options.tol)
+        else:
+            solution = minimum.solution
+            fit = _fit_so_far(problem, solution.theta, solution.loss_curve)
+            converged = solution.gap <= minimum.rough_tol
+            yield dataclasses.replace(fit, certificate=solution.certificate, converged=converged)
 
 
 def initial_parameters(problem: Problem, last: tuple[FloatArray, FloatArray] | None = None) -> Float64Array:
@@ -252,34 +290,149 @@ def minima(
 ) -> Iterator[Minimum]:
     """The minimum for each of `weight_decays`: the first search starts at `theta`, each other where the last ended."""
     objective, exact = problem.objective, problem.objective.exactly()
-    columns, change, watch = problem.columns, None, options.watch
+    columns, change, watch, progress = problem.columns, None, options.watch, options.progress
+    visited: list[tuple[float, Float64Array]] = []
+    age, gap = 0, np.nan
 
     def after_iteration(theta: Float64Array, loss_curve: list[float]) -> bool:
+        if progress is not None:
+            progress(objective.weight_decay, len(loss_curve) - 1, gap)
         return watch is not None and watch(functools.partial(_fit_so_far, problem, theta, list(loss_curve)))
+
+    def report(n_iter: int, value: float, estimate: float, preconditioner: Preconditioner | None) -> None:
+        nonlocal gap
+        gap = estimate
+        if progress is not None:
+            progress(objective.weight_decay, n_iter, gap)
 
     for weight_decay in weight_decays:
         objective, exact = objective.penalised(weight_decay), exact.penalised(weight_decay)
+        gap = np.nan
         if weight_decay == 0 and columns.turn is None:
             columns, change = _independent_columns(problem, exact), None
-        solution = minimize(
+        hessian, precondition = WholeHessian(exact, columns), functools.partial(choose_preconditioner, columns)
+        rough_tol = None
+        if options.rough_tol is not None and weight_decay > 0 and not hessian.pays(0):
+            rough_tol = options.rough_tol()
+            rough_tol = rough_tol if rough_tol > options.tol else None
+        search = functools.partial(
+            minimize,
             objective,
-            theta,
-            functools.partial(choose_preconditioner, columns),
             tol=options.tol,
             max_iter=options.max_iter,
             exact=exact,
-            hessian=WholeHessian(exact, columns),
-            initial_preconditioner=change.penalised(objective) if change else None,
-            watch=after_iteration if watch else None,
-            report=_Printer() if options.verbose else None,
+            hessian=hessian,
+            report=report if progress is not None else _Printer() if options.verbose else None,
         )
+        if rough_tol is not None:
+            if age >= _OLD:
+                change = None
+            old = change.penalised(objective) if change else None
+            rough = _RoughSearch(precondition, rough_tol, _extrapolated(objective, theta, visited[-2:]))
+            solution = rough.run(search, old, after_iteration, report)
+            age = solution.n_iter + (age if rough.built_at is None else -rough.built_at)
+        else:
+            solution = search(
+                theta,
+                precondition,
+                initial_preconditioner=change.penalised(objective) if change else None,
+                watch=after_iteration if watch or progress else None,
+            )
         if weight_decay == 0 and not solution.stopped and solution.n_iter < options.max_iter:
             solution = _with_separation(solution, exact, columns, options.tol)
         theta, change = solution.theta, solution.preconditioner
+        visited.append((weight_decay, theta))
         if weight_decay == 0:
             theta = exact.join(*columns.shortest(*exact.split(theta))).ravel()
             solution = dataclasses.replace(solution, theta=theta)
-        yield Minimum(exact, columns, solution)
+        yield Minimum(exact, columns, solution, rough_tol)
+
+
+def _extrapolated(objective: Objective, theta: Float64Array, visited: list[tuple[float, Float64Array]]) -> Float64Array:
+    """The point on the line through the last two minima, linear in the logarithm of the weight decay, or `theta`.
+
+    Along a path of many weight decays this saves a third of the iterations. It is taken if it is lower than `theta`.
+    """
+    if len(visited) < 2 or visited[0][0] == visited[1][0]:
+        return theta
+    (first, there), (second, here) = visited
+    further = here + np.log(objective.weight_decay / second) / np.log(second / first) * (here - there)
+    return further if objective(further)[0] < objective(theta)[0] else theta
+
+
+class _Near(Exception):
+    """Raised to end a rough search."""
+
+
+class _RoughSearch:
+    """A search that ends, without a certificate, where its preconditioner estimates that the gap is within `tol`.
+
+    A certificate takes up to ten products of the Hessian, each as long as two evaluations, and a preconditioner that is
+    new: more than the iterations to a loose tolerance. This stands between the solver and its preconditioners, which
+    it sees with each gradient.
+
+    Attributes
+    ----------
+    built_at : int, or None
+        The iteration at which the last preconditioner was built, if one was.
+    """
+
+    def __init__(self, precondition: Callable[..., Preconditioner], tol: float, start: Float64Array) -> None:
+        self._precondition, self._tol = precondition, tol
+        self._inner: Any = None
+        self._estimate, self._has_begun = np.inf, False
+        self._theta, self._loss_curve = start, [np.nan]
+        self.built_at: int | None = None
+
+    def run(
+        self,
+        search: Callable[..., Solution],
+        old: Preconditioner | None,
+        watch: Callable[[Float64Array, list[float]], bool],
+        report: Callable[[int, float, float, None], None],
+    ) -> Solution:
+        """Run `search` with the `old` preconditioner at first, if there is one."""
+        self._inner = old
+
+        def after_iteration(theta: Float64Array, loss_curve: list[float]) -> bool:
+            self._theta, self._loss_curve = theta, loss_curve
+            report(len(loss_curve) - 1, loss_curve[-1], self._estimate, None)
+            stops = watch(theta, loss_curve)
+            if self._estimate <= self._tol:
+                raise _Near
+            return stops
+
+        start = self._theta
+        try:
+            solution = search(
+                start, self._build, initial_preconditioner=None if old is None else self, watch=after_iteration
+            )
+        except _Near:
+            near = Certificate(self._estimate, 0.0, is_bound=False)
+            curve = list(self._loss_curve)
+            return Solution(self._theta, curve[-1], near, True, curve, self._inner)
+        return dataclasses.replace(solution, preconditioner=self._inner)
+
+    def _build(self, function: Any, theta: Float64Array, damping: float, n_iter: int) -> "_RoughSearch":
+        self._inner, self.built_at = self._precondition(function, theta, damping, n_iter), n_iter
+        return self
+
+    def __str__(self) -> str:
+        return str(self._inner)
+
+    def stage_length(self, n_stages: int) -> int:
+        return int(self._inner.stage_length(n_stages))
+
+    def forward(self, v: Float64Array) -> Float64Array:
+        return np.asarray(self._inner.forward(v))
+
+    def backward(self, gradient: Float64Array) -> Float64Array:
+        v = np.asarray(self._inner.backward(gradient))
+        self._estimate = float(np.dot(v, v)) / 2
+        if not self._has_begun and self._estimate <= self._tol:
+            raise _Near
+        self._has_begun = True
+        return v
 
 
 def _independent_columns(problem: Problem, exact: Objective) -> Columns:

@@ -6,6 +6,7 @@ way to state them, and many estimators outside scikit-learn use them.
 Callbacks are public from scikit-learn 1.9 on, and experimental. Earlier versions get stand-ins that do nothing.
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -59,7 +60,15 @@ class Monitor:
         context.call_on_fit_task_begin(**self._what)
         return bool(context.call_on_fit_task_end(**self._what, reconstruction_attributes=attributes))
 
-    def end(self, attributes: dict[str, Any]) -> None:
-        """Report the end of the fit, with the fitted `attributes`."""
+    def part(self, name: str, n_steps: int) -> "Monitor":
+        """Report the begin of a step that has steps of its own; its `end` is that of the monitor that is returned."""
+        part = copy.copy(self)
+        if self.has_callbacks:
+            part._root = self._root.subcontext(task_name=name, max_subtasks=n_steps)
+            part._root.call_on_fit_task_begin(**self._what)
+        return part
+
+    def end(self, attributes: dict[str, Any] | None = None) -> None:
+        """Report the end of the fit, with the fitted `attributes`, or of a part of it."""
         if self.has_callbacks:
             self._root.call_on_fit_task_end(**self._what, reconstruction_attributes=attributes)

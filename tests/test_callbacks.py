@@ -14,6 +14,8 @@ from skmax import SoftmaxRegression, SoftmaxRegressionCV
 
 callback = pytest.importorskip("sklearn.callback")
 WINE = load_wine(return_X_y=True)
+# Two or three weight decays, for speed, of which the last may be the best.
+short_grid = pytest.mark.filterwarnings("ignore:The best of the weight_decays, .* is the last of the grid:UserWarning")
 
 
 class Recorder:
@@ -98,6 +100,7 @@ def test_teardown_follows_an_error_and_an_earlier_fit_stays():
     np.testing.assert_array_equal(model.predict_proba(X), before)
 
 
+@short_grid
 def test_scikit_learns_own_callbacks(capsys):
     pytest.importorskip("rich")
     X, y = load_iris(return_X_y=True)
@@ -119,15 +122,22 @@ def test_scikit_learns_own_callbacks(capsys):
     assert "SoftmaxRegressionCV" in capsys.readouterr().out
 
 
-def test_a_path_tells_of_its_folds():
+@short_grid
+def test_a_path_tells_of_its_folds_and_weight_decays():
     recorder = Recorder()
     model = SoftmaxRegressionCV(3, cv=4).set_callbacks(recorder).fit(*WINE)
-    assert recorder.events.count("end fold") == 4
+    folds = [event for event in recorder.events if event.startswith("end fold")]
+    assert folds == [f"end fold {number}/4" for number in range(1, 5)]
+    first = recorder.events[: recorder.events.index(folds[0])]
+    assert first[:3] == ["setup", "begin fit", "begin fold 1/4"]
+    assert first[3] == f"begin weight decay 1/3 ({model.weight_decays_[0]:.1e})"
+    assert sum(event.startswith("end weight decay") for event in first) == 3
     assert recorder.events[-4:] == ["begin refit", "end refit", "end fit", "teardown"]
     plain = SoftmaxRegressionCV(3, cv=4).fit(*WINE)
     np.testing.assert_array_equal(model.scores_, plain.scores_)
 
 
+@short_grid
 @pytest.mark.parametrize("model", [SoftmaxRegression(), SoftmaxRegressionCV([0.1, 0.01])])
 def test_callbacks_get_the_data_as_the_user_passed_it(model):
     """So that a data frame's names are known to the model that a callback scores: warnings are errors here."""

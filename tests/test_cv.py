@@ -21,6 +21,10 @@ from skmax import SoftmaxRegression, SoftmaxRegressionCV, neg_cross_entropy_scor
 IRIS = load_iris(return_X_y=True)
 WINE = load_wine(return_X_y=True)
 DECAYS = [1.0, 0.1, 0.01, 0.001]
+# Many tests use such short grids for speed, and the best decay of these small sets is often at an end. The warning that
+# says so has tests of its own, which catch warnings whatever is filtered here.
+END_OF_GRID = "The best of the weight_decays, .* is the (first|last) of the grid"
+pytestmark = pytest.mark.filterwarnings(f"ignore:{END_OF_GRID}:UserWarning")
 
 
 @parametrize_with_checks(
@@ -82,7 +86,7 @@ def test_the_ends_of_the_grid_are_what_the_docstring_says():
     entropy = -np.sum(frequency * np.log(frequency))
     gain = entropy - SoftmaxRegression(strong).fit(X, y).objective_
     assert 0.003 * entropy < gain < 0.01 * entropy
-    assert weak == pytest.approx(0.01 * np.median(X.var(axis=0)) / len(y))
+    assert weak == pytest.approx(0.001 * X.shape[1] * np.median(X.var(axis=0)) / len(y))
     ratios = model.weight_decays_[1:] / model.weight_decays_[:-1]
     np.testing.assert_allclose(ratios, ratios[0])
     assert 0 < np.argmax(model.scores_.mean(axis=0)) < 7  # the best one is inside
@@ -398,7 +402,7 @@ def test_fits_that_do_not_converge_are_counted_once():
         SoftmaxRegressionCV([1e-6], cv=3, max_iter=7).fit(*WINE)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        SoftmaxRegressionCV([10.0, 1.0], cv=3).fit(*WINE)
+        SoftmaxRegressionCV([10.0, 1.0], cv=3, scoring=constant).fit(*WINE)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

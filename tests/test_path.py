@@ -22,6 +22,7 @@ def wide(n_samples=24, n_features=60):
     return np.random.default_rng(0).normal(size=(n_samples, n_features)) + 3, np.arange(n_samples) % 3
 
 
+@pytest.mark.filterwarnings("ignore:The best of the weight_decays, .* is the last of the grid:UserWarning")
 @pytest.mark.parametrize("X_and_y", [IRIS, wide()], ids=["iris", "wide"])
 def test_a_search_by_approximate_leave_one_out_measures_its_data_once(X_and_y, monkeypatch):
     calls, work_coordinates = [], path.work_coordinates
