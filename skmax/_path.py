@@ -34,8 +34,9 @@ from skmax._threads import Workers
 WeightDecay: TypeAlias = float | Literal["1/n_samples"]
 
 # A rough search keeps the preconditioner of the one before until it has served for this many iterations, the length of
-# the solver's first stage. Kept for ever, it hides more and more of the gap, and the scores drift.
-_OLD = 15
+# the solver's first stage, or the weight decay has fallen by this factor. Kept for longer, it hides more and more of
+# the gap: on 192 columns of unit rows, scores drifted by 0.4 of a standard error.
+_OLD, _FAR_ON = 15, 2.0
 # Coefficients for a float32 X stay float64 if rounding them would raise the objective by more than this share of `tol`.
 _ROUNDING_SHARE = 0.1
 _UNKNOWN = Certificate(np.nan, np.inf, is_bound=False)
@@ -198,8 +199,8 @@ class Options:
     progress : Progress, or None
         Is told of each iteration, in place of what `verbose` prints.
     rough_tol : callable, or None
-        Is asked for a tolerance before each search. If it is above `tol`, and the whole Hessian would cost much, the
-        search ends without a certificate where its preconditioner estimates that the gap is within that tolerance.
+        Is asked for a tolerance before each search. Where the whole Hessian would cost much, the search then ends
+        without a certificate, where its preconditioner estimates that the gap is within that tolerance, or `tol`.
     """
 
     tol: float
@@ -292,7 +293,7 @@ def minima(
     objective, exact = problem.objective, problem.objective.exactly()
     columns, change, watch, progress = problem.columns, None, options.watch, options.progress
     visited: list[tuple[float, Float64Array]] = []
-    age, gap = 0, np.nan
+    age, built_for, gap = 0, np.inf, np.nan
 
     def after_iteration(theta: Float64Array, loss_curve: list[float]) -> bool:
         if progress is not None:
@@ -313,8 +314,7 @@ def minima(
         hessian, precondition = WholeHessian(exact, columns), functools.partial(choose_preconditioner, columns)
         rough_tol = None
         if options.rough_tol is not None and weight_decay > 0 and not hessian.pays(0):
-            rough_tol = options.rough_tol()
-            rough_tol = rough_tol if rough_tol > options.tol else None
+            rough_tol = max(options.tol, options.rough_tol())
         search = functools.partial(
             minimize,
             objective,
@@ -325,12 +325,15 @@ def minima(
             report=report if progress is not None else _Printer() if options.verbose else None,
         )
         if rough_tol is not None:
-            if age >= _OLD:
+            if age >= _OLD or weight_decay < built_for / _FAR_ON:
                 change = None
             old = change.penalised(objective) if change else None
             rough = _RoughSearch(precondition, rough_tol, _extrapolated(objective, theta, visited[-2:]))
             solution = rough.run(search, old, after_iteration, report)
-            age = solution.n_iter + (age if rough.built_at is None else -rough.built_at)
+            if rough.built_at is None:
+                age += solution.n_iter
+            else:
+                age, built_for = solution.n_iter - rough.built_at, weight_decay
         else:
             solution = search(
                 theta,

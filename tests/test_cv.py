@@ -1,6 +1,8 @@
 """SoftmaxRegressionCV: against a brute-force search, and its folds, grid, weights, routing and errors."""
 
+import itertools
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -16,7 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmax import SoftmaxRegression, SoftmaxRegressionCV, neg_cross_entropy_scorer
+from skmax import SoftmaxRegression, SoftmaxRegressionCV, _cv, neg_cross_entropy_scorer
+from skmax._path import Options, fit_path
 
 IRIS = load_iris(return_X_y=True)
 WINE = load_wine(return_X_y=True)
@@ -415,3 +418,152 @@ def test_score_is_by_scoring(weighted):
     assert model.score(X, y, **weight) == pytest.approx(accuracy_score(y, model.predict(X), **weight))
     model.set_params(scoring="balanced_accuracy")
     assert model.score(X, y, **weight) == pytest.approx(balanced_accuracy_score(y, model.predict(X), **weight))
+
+
+def texts(n=600, p=300, n_classes=12, seed=0):
+    """Rows of unit length, as embeddings of texts are, in float32; too many coefficients for the whole Hessian."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % n_classes
+    X = 1.2 * rng.normal(size=(n_classes, p))[y] / np.sqrt(p) + rng.normal(size=(n, p)) / np.sqrt(p)
+    X += 0.3 * rng.normal(size=(n, p)) * rng.uniform(size=p) ** 4 / np.sqrt(p)
+    y = np.where(rng.uniform(size=n) < 0.1, rng.integers(n_classes, size=n), y)  # so that too little decay is worse
+    return (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(np.float32), y
+
+
+@pytest.mark.parametrize(
+    ("decays", "place", "what"), [([10.0, 1.0, 0.1], "last", "weaker"), ([1e-5, 1e-7, 1e-9], "first", "stronger")]
+)
+def test_a_best_weight_decay_at_an_end_of_the_grid_is_told(decays, place, what):
+    X, y = texts()
+    end = decays[0 if place == "first" else -1]
+    with pytest.warns(
+        UserWarning, match=f"The best of the weight_decays, {end:.2g}, is the {place} of the grid"
+    ) as caught:
+        model = SoftmaxRegressionCV(decays, cv=3).fit(X, y)
+    assert len(caught) == 1
+    assert f"Pass weight_decays that include {what} ones." in str(caught[0].message)
+    assert caught[0].filename == __file__
+    assert model.weight_decay_ == end
+
+
+@pytest.mark.parametrize(
+    ("decays", "rise"),
+    [([1.0, 0.1], 0.0), ([1.0, 0.1], 0.9), ([1.0, 0.9, 0.8], 0.9), ([0.1], 2.0), ([0.1, 0.0], 9.0), (3, 9.0)],
+    ids=str,
+)
+def test_there_is_no_warning_where_the_scores_are_flat_or_nothing_lies_beyond(decays, rise):
+    """Scores of 0 and 2 on two folds have a mean with a standard error of 1."""
+    best = decays[-1] if isinstance(decays, list) else None
+
+    def judge(model, X, y):
+        is_best = model.weight_decay == best if best is not None else model.weight_decay > 0.1
+        return 2.0 * (X[0, 0] > 5) + rise * is_best
+
+    X, y = np.repeat([[1.0], [9.0]], 10, axis=0), np.arange(20) % 2
+    X[::3] += 0.5
+    folds = [(np.arange(20), np.arange(10)), (np.arange(20), np.arange(10, 20))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SoftmaxRegressionCV(decays, cv=folds, scoring=judge).fit(X, y)
+    if decays == [1.0, 0.1] and rise:
+        rise = 1.1
+        with pytest.warns(UserWarning, match=END_OF_GRID):
+            SoftmaxRegressionCV(decays, cv=folds, scoring=judge).fit(X, y)
+
+
+def test_a_path_ends_where_its_log_loss_has_turned_and_what_it_did_not_fit_cannot_win():
+    X, y = texts()
+    decays = np.geomspace(0.1, 1e-9, 17)
+    model = SoftmaxRegressionCV(decays, cv=3).fit(X, y)
+    unfitted = np.isnan(model.scores_)
+    assert unfitted[:, -1].all()
+    for fold, missing in zip(model.scores_, unfitted, strict=True):
+        assert (np.diff(missing.astype(int)) >= 0).all()  # an end of the path, and no hole in it
+        last = np.flatnonzero(~missing)[-1]
+        assert last >= np.nanargmax(fold) + 2
+    results, some = model.cv_results_, unfitted.any(axis=0)
+    np.testing.assert_array_equal(np.isnan(results["mean_test_score"]), some)
+    np.testing.assert_array_equal(results["mean_test_score"][~some], model.scores_[:, ~some].mean(axis=0))
+    np.testing.assert_array_equal(results["split1_test_score"], model.scores_[1])
+    assert (results["rank_test_score"][some] == 1 + np.count_nonzero(~some)).all()
+    assert results["rank_test_score"][decays == model.weight_decay_] == 1
+    # Whole paths choose the same. Accuracy has whole paths, as it may go on rising.
+    whole = [SoftmaxRegressionCV([decay], cv=3).fit(X, y).best_score_ for decay in decays]
+    assert model.weight_decay_ == decays[np.argmax(whole)]
+    assert np.isfinite(SoftmaxRegressionCV(decays[::4], cv=3, scoring="accuracy").fit(X, y).scores_).all()
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_fold_that_turns_early_goes_on_if_the_others_may_outweigh_it(n_jobs):
+    """The labels of the first fold's test rows are noise, and the better the fit, the worse it is there."""
+    X, y = texts()
+    folds = [(train, test) for train, test in StratifiedKFold(5).split(X, y)]
+    bad = y.copy()
+    bad[folds[0][1]] = np.random.default_rng(1).permutation(y[folds[0][1]])
+    decays = np.geomspace(0.1, 1e-6, 11)
+    model = SoftmaxRegressionCV(decays, cv=folds, n_jobs=n_jobs).fit(X, bad)
+    alone = SoftmaxRegressionCV(decays, cv=folds[:1]).fit(X, bad)
+    assert np.isnan(alone.scores_[0, decays < 0.01]).all()
+    assert np.isfinite(model.scores_[0]).all()
+    assert model.weight_decay_ < 0.01
+    whole = [SoftmaxRegressionCV([decay], cv=folds).fit(X, bad).best_score_ for decay in decays]
+    assert model.weight_decay_ == decays[np.argmax(whole)]
+
+
+@pytest.mark.parametrize("n_decays", [6, 21])
+def test_rough_fits_on_folds_give_the_scores_of_exact_ones_to_a_part_of_their_standard_error(n_decays, monkeypatch):
+    X, y = texts()
+    decays = np.geomspace(0.1, 1e-6, n_decays)
+    rough = SoftmaxRegressionCV(decays, cv=3).fit(X, y)
+    certified = Options(1e-8, 1000)
+    monkeypatch.setattr(_cv, "fits_along", lambda problem, decays, _: iter(fit_path(problem, decays, certified)))
+    exact = SoftmaxRegressionCV(decays, cv=3).fit(X, y)
+    assert rough.weight_decay_ == exact.weight_decay_
+    error = exact.scores_[:, decays == exact.weight_decay_].std() / np.sqrt(2)
+    far = np.nan_to_num(np.abs(rough.scores_ - exact.scores_).mean(axis=0))
+    close = exact.scores_.mean(axis=0) > exact.best_score_ - 3 * error
+    assert far.max() > 1e-9  # or nothing was compared
+    # The tolerance is a ten-thousandth in f. A score may change by as much as its square root.
+    assert far[close].max() < 0.03 * error
+    # The fit on all rows is as exact as it was.
+    assert rough.converged_
+    assert rough.gap_ <= rough.tol
+    assert abs(rough.objective_ - exact.objective_) <= rough.tol
+
+
+def test_the_grid_of_unit_rows_ends_where_the_penalty_hardly_matters():
+    X, y = texts()
+    model = SoftmaxRegressionCV(10, cv=3).fit(X, y)
+    weak = model.weight_decays_[-1]
+    # The columns are alike, so that p v is the mean squared distance from the mean, to a tenth; rows have length 1.
+    assert weak == pytest.approx(0.001 * np.square(X - X.mean(axis=0)).sum(axis=1).mean() / len(y), rel=0.1)
+    assert 0 < np.nanargmax(model.cv_results_["mean_test_score"]) < 9
+
+
+def test_verbose_tells_of_each_fold_and_weight_decay(capsys):
+    X, y = texts()
+    decays = np.geomspace(0.1, 1e-9, 9)
+    model = SoftmaxRegressionCV(decays, cv=3, verbose=1).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["3 paths of 9 weight decays", "fold 1/3 begins"]
+    number = r"\d(\.\d+)?e[+-]\d\d"
+    for fold in range(3):
+        for place, score in enumerate(model.scores_[fold]):
+            start = rf"fold {fold + 1}/3, weight decay {place + 1}/9 \({decays[place]:.1e}\), iteration \d+"
+            ends = [
+                line for line in lines if re.fullmatch(rf"{start}(, gap {number})?, score {score:.6g}, \d+\.\d s", line)
+            ]
+            assert len(ends) == np.isfinite(score)
+        assert f"fold {fold + 1}/3 ends: the score has turned" in lines
+    SoftmaxRegressionCV([0.1, 0.01], cv="approximate", verbose=1).fit(*IRIS)
+    assert "all rows, weight decay 2/2 (1.0e-02), iteration" in capsys.readouterr().out
+
+
+def test_verbose_prints_once_a_second_within_a_fit(capsys, monkeypatch):
+    clock = itertools.count(0, 0.4)
+    monkeypatch.setattr(_cv.time, "perf_counter", lambda: next(clock))
+    SoftmaxRegressionCV([1e-2, 1e-5], cv=2, verbose=1).fit(*texts())
+    inside = [line for line in capsys.readouterr().out.splitlines() if re.search(r"gap \de-\d\d, \d+\.\d s", line)]
+    assert len(inside) >= 2
+    assert inside[0].startswith("fold 1/2, weight decay ")
+    assert any("fold 2/2, weight decay 2/2 (1.0e-05), iteration" in line for line in inside)
