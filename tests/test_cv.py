@@ -523,8 +523,9 @@ def test_rough_fits_on_folds_give_the_scores_of_exact_ones_to_a_part_of_their_st
     far = np.nan_to_num(np.abs(rough.scores_ - exact.scores_).mean(axis=0))
     close = exact.scores_.mean(axis=0) > exact.best_score_ - 3 * error
     assert far.max() > 1e-9  # or nothing was compared
-    # The tolerance is a ten-thousandth in f. A score may change by as much as its square root.
-    assert far[close].max() < 0.03 * error
+    # The tolerance is a ten-thousandth in f. The score of rows left out may change by more, of the order of the square
+    # root of the gap times what could be gained by fitting these rows.
+    assert far[close].max() < 0.06 * error
     # The fit on all rows is as exact as it was.
     assert rough.converged_
     assert rough.gap_ <= rough.tol
