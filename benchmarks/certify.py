@@ -745,6 +745,8 @@ def fit(task: Problem) -> tuple[Any, list[warnings.WarningMessage]]:
         model = SoftmaxRegressionCV(weight_decays=list(task.path), cv=2 + task.seed % 2, **options)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            # The grid is as it is, and says nothing of how well a fit converges.
+            warnings.filterwarnings("ignore", "The best of the weight_decays", UserWarning)
             model.fit(task.X, task.y)
         return model, caught
     model = SoftmaxRegression(warm_start=task.how == "warm", **options)

@@ -475,14 +475,15 @@ def _end_of_grid(weight_decays: Float64Array, scores: Float64Array, *, from_data
     They do if the best mean score is more than one standard error above that of a weight decay ten times away.
     Beyond the first of a grid `from_data`, there is only the model of the class frequencies.
     """
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         mean = scores.mean(axis=0)
         best, last = int(np.nanargmax(mean)), len(mean) - 1
         if last == 0 or best not in (0, last) or weight_decays[best] == 0 or (from_data and best == 0):
             return None
         # Neighbours of a fine grid differ by next to nothing, wherever they are.
         ratio = np.maximum(weight_decays, weight_decays[best]) / np.minimum(weight_decays, weight_decays[best])
-        away = np.argmin(np.where(ratio >= _DECADE, ratio, np.inf)) if ratio.max() >= _DECADE else np.argmax(ratio)
+        far = np.flatnonzero(ratio >= _DECADE)
+        away = far[ratio[far].argmin()] if len(far) else ratio.argmax()
         error = scores[:, best].std() / np.sqrt(max(len(scores) - 1, 1))
         if not mean[best] - mean[away] > error:
             return None

@@ -448,7 +448,15 @@ def test_a_best_weight_decay_at_an_end_of_the_grid_is_told(decays, place, what):
 
 @pytest.mark.parametrize(
     ("decays", "rise"),
-    [([1.0, 0.1], 0.0), ([1.0, 0.1], 0.9), ([1.0, 0.9, 0.8], 0.9), ([0.1], 2.0), ([0.1, 0.0], 9.0), (3, 9.0)],
+    [
+        ([1.0, 0.1], 0.0),
+        ([1.0, 0.1], 0.9),
+        ([0.1, 0.01, 0.0], -0.5),
+        ([1.0, 0.9, 0.8], 0.9),
+        ([0.1], 2.0),
+        ([0.1, 0.0], 9.0),
+        (3, 9.0),
+    ],
     ids=str,
 )
 def test_there_is_no_warning_where_the_scores_are_flat_or_nothing_lies_beyond(decays, rise):

@@ -12,6 +12,8 @@ from skmax import ConvergenceDisplay, PathDisplay, SoftmaxDisplay, SoftmaxRegres
 matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
 IRIS = load_iris(return_X_y=True)
+# Few weight decays, for speed, of which the last may be the best.
+pytestmark = pytest.mark.filterwarnings("ignore:The best of the weight_decays, .* is the last of the grid:UserWarning")
 
 
 @pytest.fixture(autouse=True)
