@@ -39,7 +39,7 @@ import numpy as np
 from scipy import linalg
 
 from skmax._hessian import FactoredHessian, WholeHessian
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 # Below this t, psi equals 1/2 + t/6 to the digits that its own formula would lose.
 _FLAT = 1e-4

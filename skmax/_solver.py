@@ -27,7 +27,7 @@ from scipy import optimize
 
 from skmax._certificate import Certificate, Function, LinearChange, Point, Steps, certify
 from skmax._hessian import WholeHessian
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 # An old preconditioner underestimates the gap, so a stage aims for a part of `tol`: that is cheaper than another stage.
 _STAGE_TOL = 0.3

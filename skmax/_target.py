@@ -15,8 +15,9 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from skmax._rows import Float64Array
+from skmax._samples import Design, Float64Array, LocalSamples, samples_of
 from skmax._softmax import check_distributions
+from skmax._threads import Workers
 
 _NOT_ONE_DISTRIBUTION = (
     " The classes of a softmax exclude one another. For counts or votes, divide each row by its sum and pass the sums"
@@ -154,6 +155,18 @@ class Target:
     encoding: Encoding
     values: NDArray
     sample_weight: Float64Array | None
+
+    def samples(self, X: Design, pool: Workers | None = None, row_offset: int = 0) -> LocalSamples:
+        """The samples of these rows, given their X."""
+        return samples_of(
+            X,
+            self.values,
+            self.sample_weight,
+            n_classes=len(self.encoding.frequency),
+            n_logits=self.encoding.n_logits,
+            workers=pool,
+            row_offset=row_offset,
+        )
 
 
 def all_labels(parts: Sequence[tuple[NDArray | None, int]], classes: ArrayLike | None) -> NDArray:

@@ -7,6 +7,7 @@ because they spin while they wait.
 """
 
 import functools
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ import joblib
 from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
+
+# A thread takes about 0.1 ms to start: less work than this many multiplications is done sooner without.
+_THREADING_PAYS = 2**21
 
 
 @functools.cache
@@ -87,7 +91,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Workers:
-    """Maps a function over the ranges of rows, one for each thread; the results come in the order of the ranges."""
+    """Maps functions over the rows or classes, on threads; the results come in the order of the arguments."""
 
     def __init__(self, n_threads: int = 1) -> None:
         self.n_threads = n_threads
@@ -100,6 +104,20 @@ class Workers:
             return [function(part) for part in ranges]
         others = [self._pool.submit(function, part) for part in ranges[1:]]
         return [function(ranges[0]), *(other.result() for other in others)]
+
+    def map_ranges(self, function: Callable[[slice], T], n: int, cost: int) -> list[T]:
+        """`function(range)` of the ranges that make up `n` things, of `cost` multiplications each.
+
+        There is one range for each thread where that pays.
+        """
+        n_ranges = self.n_threads if n * cost >= _THREADING_PAYS else 1
+        edges = [n * i // n_ranges for i in range(n_ranges + 1)]
+        return self.map(function, [slice(*edge) for edge in itertools.pairwise(edges)])
+
+    def map_each(self, function: Callable[[int], T], n: int, cost: int) -> list[T]:
+        """`function(k)` of each k below `n`, as for loops over classes."""
+        parts = self.map_ranges(lambda range_: [function(k) for k in range(range_.start, range_.stop)], n, cost)
+        return list(itertools.chain.from_iterable(parts))
 
     def close(self) -> None:
         if self._pool is not None:

@@ -1,21 +1,22 @@
 """Softmax regression on Dask collections: the sums over rows are computed where the rows are.
 
 The objective, its gradient, the products with its Hessian, the statistics of the columns and the parts of a
-preconditioner are sums over rows of functions that depend only on their rows and arguments (`Rows.sum`,
-`Objective.sum`). Here the rows are in the partitions of a Dask collection. Each partition has a local `Objective` on
-the worker that holds it. A sum sends the function and its arguments, mostly the parameters, to the workers and brings
-back one result, added up by a tree in the order of the partitions. Everything else (the solver, the preconditioners,
-`tol`, `gap_`) is the code that :class:`SoftmaxRegression` uses.
+preconditioner are sums over rows of kernels, functions that depend only on their samples, range and arguments
+(`Samples.sum`). Here the rows are in the partitions of a Dask collection, and each partition is a `LocalSamples` on the
+worker that holds it. A sum sends the kernel and its arguments, mostly the parameters, to the workers and brings back
+one result, added up by a tree in the order of the partitions. Everything else (the objective, the solver, the
+preconditioners, `tol`, `gap_`) is the code that :class:`SoftmaxRegression` uses.
 """
 
 import copy
+import dataclasses
 import functools
 import operator
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,8 +27,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmax._base import BaseSoftmaxRegression, FeatureNames
 from skmax._estimator import SoftmaxRegression
 from skmax._objective import Objective
-from skmax._path import Problem, WeightDecay, fit_path, local_objective
-from skmax._rows import Design, Float64Array, Rows
+from skmax._path import Problem, WeightDecay, fit_path
+from skmax._samples import Block, Design, Float64Array, LocalSamples, Samples, samples_of
 from skmax._sklearn import Monitor, with_callbacks
 from skmax._softmax import FloatArray
 from skmax._target import Encoding, Part, all_labels, check_sample_weight, class_indices, class_totals
@@ -170,8 +171,8 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         last = self._last_parameters(encoding, shape.n_features, feature_names) if self.warm_start else None
         monitor = Monitor(self, X, y, sample_weight, self.max_iter)
         with workers() as pool:
-            objective = _RemoteObjective.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
-            problem = Problem.of(objective, encoding)
+            samples = _RemoteSamples.of(partitions, shape, encoding, pool)
+            problem = Problem.of(Objective(samples, fit_intercept=self.fit_intercept), encoding)
             options = self._options(self._watch(monitor, feature_names))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
         self._finish(fit, feature_names, monitor)
@@ -381,96 +382,81 @@ class _Shape:
         return np.cumsum([0, *self.n_samples]).tolist()
 
 
-class _RemoteRows(Rows):
-    """Rows in partitions: sums over rows are computed on the workers, loops over classes on the client."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _RemoteSamples(Samples):
+    """Samples in partitions: the workers compute sums over rows, the client computes loops over classes."""
 
-    def __init__(self, partitions: _Partitions, shape: _Shape, weight_sum: float, pool: Workers) -> None:
-        self.partitions = partitions
-        self.shape = shape
-        self.X = self.sample_weight = None
-        self.n_samples, self.n_features = shape.edges[-1], shape.n_features
-        self.dtype, self.is_sparse = shape.dtype, shape.is_sparse
-        self.weight_sum = weight_sum
-        self.first = 0
-        self.workers = pool
+    partitions: _Partitions  # of a LocalSamples each
+    shape: _Shape
 
-    def sum(self, function: Callable[..., T], *args: Any, cost: int) -> T:
-        return self.partitions.sum(_sum_of_rows, function, args, cost)
+    @classmethod
+    def of(cls, loaded: _Partitions, shape: _Shape, encoding: Encoding, pool: Workers) -> Self:
+        """The samples of loaded partitions, with encoded targets."""
+        local = loaded.map(_local_samples, encoding, shape.dtype, shape.is_sparse, each=shape.edges[:-1])
+        return cls(
+            partitions=local,
+            shape=shape,
+            n_classes=len(encoding.frequency),
+            n_logits=encoding.n_logits,
+            dtype=shape.dtype,
+            weight_sum=sum(local.gather(_weight_sum)),
+            workers=pool,
+        )
 
-    def seen_from(self, origin: Float64Array) -> "_RemoteRows":
-        return _RemoteRows(self.partitions.map(_seen_from, origin), self.shape, self.weight_sum, self.workers)
+    @property
+    def n_samples(self) -> int:
+        return self.shape.edges[-1]
 
-    def in_float64(self) -> "_RemoteRows":
+    @property
+    def n_features(self) -> int:
+        return self.shape.n_features
+
+    @property
+    def is_sparse(self) -> bool:
+        return self.shape.is_sparse
+
+    def sum(self, kernel: Callable[..., T], *args: Any, cost: int) -> T:
+        return self.partitions.sum(_sum_of_partition, kernel, args, cost)
+
+    def with_origin(self, origin: Float64Array) -> Self:
+        return dataclasses.replace(self, partitions=self.partitions.map(_with_origin, origin))
+
+    def in_float64(self) -> Self:
         if self.dtype == np.float64:
             return self
-        other = copy.copy(self)
-        other.partitions, other.dtype = self.partitions.map(_in_float64), np.dtype(np.float64)
-        return other
+        return dataclasses.replace(self, partitions=self.partitions.map(_in_float64), dtype=np.dtype(np.float64))
 
-    def at(self, index: NDArray[np.intp] | slice) -> Design:
-        return self.fetch(index)[0]
+    def without(self, which: Callable[..., NDArray[np.bool_]], *args: Any, cost: int) -> Self:
+        partitions = self.partitions.map(_without, which, args, cost)
+        return dataclasses.replace(self, partitions=partitions, weight_sum=sum(partitions.gather(_weight_sum)))
 
-    def fetch(self, index: NDArray[np.intp] | slice) -> tuple[Design, NDArray, Float64Array | None]:
-        """X, targets and weights of some rows, in the order of their places."""
+    def rows(self, index: NDArray[np.intp] | slice) -> Block:
+        return self._fetch(index).rows(slice(None))
+
+    def gather(self, index: NDArray[np.intp], factor: Float64Array) -> LocalSamples:
+        fetched = self._fetch(index)
+        return fetched.reweighted(factor if fetched.sample_weight is None else factor * fetched.sample_weight)
+
+    def _fetch(self, index: NDArray[np.intp] | slice) -> LocalSamples:
+        """The rows at `index`, in ascending order, in the memory of the client."""
         index = np.arange(self.n_samples)[index] if isinstance(index, slice) else index
         edges = self.shape.edges
         bounds = np.searchsorted(index, edges)
         which = [place for place in range(len(edges) - 1) if bounds[place + 1] > bounds[place]]
         own = [index[bounds[place] : bounds[place + 1]] - edges[place] for place in which]
-        fetched = self.partitions.gather_some(_take, which, own)
-        X, target, weight = zip(*fetched, strict=True)
+        blocks = self.partitions.gather_some(_rows_of_partition, which, own)
+        x, target, weight = zip(*((block.x, block.target, block.weight) for block in blocks), strict=True)
         if any(values.ndim == 2 for values in target):  # in other partitions, each row may have one class
-            identity = np.eye(max(values.shape[1] for values in target if values.ndim == 2))
+            identity = np.eye(self.n_classes)
             target = tuple(values if values.ndim == 2 else identity[values] for values in target)
-        return (
-            sparse.vstack(X, format="csr") if self.is_sparse else np.concatenate(X),
+        return samples_of(
+            sparse.vstack(x, format="csr") if self.is_sparse else np.concatenate(x),
             np.concatenate(target),
             None if weight[0] is None else np.concatenate(weight),
-        )
-
-
-class _RemoteObjective(Objective):
-    """The objective over `_RemoteRows`."""
-
-    rows: _RemoteRows
-
-    @classmethod
-    def of(
-        cls, loaded: _Partitions, shape: _Shape, encoding: Encoding, *, fit_intercept: bool, pool: Workers
-    ) -> "_RemoteObjective":
-        """The objective of loaded partitions, without weight decay."""
-        options = encoding, shape.dtype, shape.is_sparse, fit_intercept
-        local = loaded.map(_local_objective, *options, each=shape.edges[:-1])
-        return cls(
-            _RemoteRows(local, shape, sum(local.gather(_weight_sum)), pool),
-            np.empty(0, dtype=np.intp),  # the targets stay in the partitions
-            n_classes=len(encoding.frequency),
-            n_logits=encoding.n_logits,
-            weight_decay=0.0,
-            fit_intercept=fit_intercept,
-        )
-
-    def sum(self, function: Callable[..., T], *args: Any, cost: int) -> T:
-        return self.rows.partitions.sum(_sum_of_objective, function, args, cost)
-
-    def of_rows(self, index: NDArray[np.intp] | slice, factor: Float64Array | None) -> Objective:
-        X, target, weight = self.rows.fetch(index)
-        if factor is not None:
-            weight = factor if weight is None else factor * weight
-        return Objective(
-            Rows(X, weight, self.rows.workers),
-            target,
             n_classes=self.n_classes,
             n_logits=self.n_logits,
-            weight_decay=self.weight_decay,
-            fit_intercept=self.fit_intercept,
+            workers=self.workers,
         )
-
-    def here(self) -> Objective:
-        return self.of_rows(slice(None), None)
-
-    def without(self, which: Callable[..., NDArray[np.bool_]], theta: Float64Array, *args: Any) -> None:
-        return None
 
 
 def _survey(
@@ -494,11 +480,10 @@ def _survey(
     return shape, Encoding.of(labels, total, class_weight)
 
 
-@sizeof.register(Objective)
-def _size_of_objective(objective: Objective) -> int:
+@sizeof.register(LocalSamples)
+def _size_of_samples(samples: LocalSamples) -> int:
     """The scheduler sends tasks to where the data is, and needs its size."""
-    rows = objective.rows
-    values = (rows.X, objective.target, rows.sample_weight)
+    values = (samples.X, samples.target, samples.sample_weight)
     return sum(sizeof(value) for value in values if value is not None)
 
 
@@ -549,57 +534,49 @@ def _totals(loaded: tuple[Design, Part, Float64Array | None], n_threads: int, la
     return class_totals(class_indices(part, labels), weight, len(labels))
 
 
-def _local_objective(
-    loaded: tuple[Design, Part, Float64Array | None],
-    first: int,
-    encoding: Encoding,
-    dtype: Any,
-    is_sparse: bool,
-    fit_intercept: bool,
-) -> Objective:
+def _local_samples(
+    loaded: tuple[Design, Part, Float64Array | None], row_offset: int, encoding: Encoding, dtype: Any, is_sparse: bool
+) -> LocalSamples:
     X, part, weight = loaded
     X = X.astype(dtype, copy=False)
-    if is_sparse and not sparse.issparse(X):
+    if is_sparse:
         X = sparse.csr_array(X)
     if X.shape[0] == 0:
         part = Part(encoding.classes, part.values)
-    target = encoding.apply(part, weight)
-    return local_objective(X, target, fit_intercept=fit_intercept, first=first)
+    return encoding.apply(part, weight).samples(X, row_offset=row_offset)
 
 
 def _apply(function: Callable[..., T], value: Any, args: tuple[Any, ...], n_threads: int) -> T:
     return function(value, n_threads, *args)
 
 
-def _sum_of_objective(
-    objective: Objective, n_threads: int, function: Callable[..., T], args: tuple[Any, ...], cost: int
+def _sum_of_partition(
+    samples: LocalSamples, n_threads: int, kernel: Callable[..., T], args: tuple[Any, ...], cost: int
 ) -> T:
     with workers(n_threads) as pool:
-        return objective.over(objective.rows.on(pool)).sum(function, *args, cost=cost)
+        return samples.on(pool).sum(kernel, *args, cost=cost)
 
 
-def _sum_of_rows(
-    objective: Objective, n_threads: int, function: Callable[..., T], args: tuple[Any, ...], cost: int
-) -> T:
-    with workers(n_threads) as pool:
-        return objective.rows.on(pool).sum(function, *args, cost=cost)
+def _weight_sum(samples: LocalSamples) -> float:
+    return samples.weight_sum
 
 
-def _weight_sum(objective: Objective) -> float:
-    return objective.rows.weight_sum
+def _with_origin(samples: LocalSamples, origin: Float64Array) -> LocalSamples:
+    return samples.with_origin(origin)
 
 
-def _in_float64(objective: Objective) -> Objective:
-    return objective.over(objective.rows.in_float64())
+def _in_float64(samples: LocalSamples) -> LocalSamples:
+    return samples.in_float64()
 
 
-def _seen_from(objective: Objective, origin: Float64Array) -> Objective:
-    return objective.over(objective.rows.seen_from(origin))
+def _without(
+    samples: LocalSamples, which: Callable[..., NDArray[np.bool_]], args: tuple[Any, ...], cost: int
+) -> LocalSamples:
+    return samples.without(which, *args, cost=cost)
 
 
-def _take(objective: Objective, index: NDArray[np.intp]) -> tuple[Design, NDArray, Float64Array | None]:
-    weight = objective.rows.sample_weight
-    return objective.rows.at(index), objective.target[index], None if weight is None else weight[index]
+def _rows_of_partition(samples: LocalSamples, index: NDArray[np.intp]) -> Block:
+    return samples.rows(index)
 
 
 def _predict(

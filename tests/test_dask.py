@@ -8,20 +8,21 @@ import warnings
 
 import numpy as np
 import pytest
+from problems import objective_of
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
 from skmax import SoftmaxRegression
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._objective import Objective
 from skmax._preconditioner.block import BlockPreconditioner
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.full import FullPreconditioner
 from skmax._preconditioner.kronecker import KroneckerPreconditioner
 from skmax._preconditioner.low_rank import LowRankPreconditioner
-from skmax._rows import Rows
+from skmax._threads import Workers
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -133,8 +134,8 @@ def test_sparse_chunks_beside_dense_ones(client):
 
 def test_the_scheduler_knows_how_large_a_partition_is(client):
     remote, local, _ = problem(client)
-    size = local.rows.X.nbytes
-    assert size < sum(remote.rows.partitions.gather(skmax_dask.sizeof)) < 2 * size
+    size = local.samples.X.nbytes
+    assert size < sum(remote.samples.partitions.gather(skmax_dask.sizeof)) < 2 * size
 
 
 def test_columns_far_from_zero(client):
@@ -267,10 +268,10 @@ def problem(client, n_samples=9000, n_features=3, n_classes=4):
     rows = (n_samples // 3, 10, n_samples - n_samples // 3 - 10)
     parts, _ = DaskSoftmaxRegression()._load(chunked(X, rows), chunked(y, rows), chunked(weight, rows))
     shape, encoding = skmax_dask._survey(parts, n_features, None, None)
-    remote = skmax_dask._RemoteObjective.of(parts, shape, encoding, fit_intercept=True, pool=Rows(X).workers)
+    remote = Objective(skmax_dask._RemoteSamples.of(parts, shape, encoding, Workers()))
     options = {"n_classes": n_classes, "n_logits": n_classes, "weight_decay": 0.0, "fit_intercept": True}
     theta = 0.1 * rng.normal(size=n_classes * (n_features + 1))
-    return remote, Objective(Rows(X, weight), y, **options), theta
+    return remote, objective_of(X, y, weight, **options), theta
 
 
 @pytest.mark.parametrize(
@@ -289,7 +290,7 @@ def test_preconditioners_are_the_local_ones(client, kind, n_samples, n_features)
     remote, local, theta = problem(client, n_samples, n_features)
     if kind is KroneckerPreconditioner:
         theta = np.zeros_like(theta)
-    there, here = (kind.at(each, Columns.of(each.rows, centred=True), theta) for each in (remote, local))
+    there, here = (kind.at(each, ColumnStats.of(each.samples, centred=True), theta) for each in (remote, local))
     v = np.random.default_rng(2).normal(size=theta.size)
     # The products with H^-1; in v itself, eigenvectors may have another sign.
     np.testing.assert_allclose(there.forward(there.backward(v)), here.forward(here.backward(v)), rtol=1e-6)
@@ -480,7 +481,7 @@ def test_warm_starts_and_warnings(client):
 
 
 def test_threads_of_a_worker_share_a_partition(monkeypatch):
-    monkeypatch.setattr("skmax._rows._THREADING_PAYS", 1)
+    monkeypatch.setattr("skmax._threads._THREADING_PAYS", 1)
     cluster = distributed.LocalCluster(n_workers=1, processes=False, threads_per_worker=4, dashboard_address=":0")
     with cluster, distributed.Client(cluster) as client:
         parts = skmax_dask._Partitions(client, True, [dask.delayed(int)(1)] * 2)
