@@ -73,7 +73,7 @@ def objective(X, y):
     """The objective of a fit."""
     partitions, _ = DaskSoftmaxRegression()._load(X, y, None)
     shape, encoding = _survey(partitions, X.shape[1], None, None)
-    return Objective(_RemoteSamples.of(partitions, shape, encoding, Workers()))
+    return Objective(_RemoteSamples.of(partitions, shape, encoding, fit_intercept=True, pool=Workers()))
 
 
 def loopback_bytes():

@@ -217,9 +217,8 @@ class WholeHessian:
         steps = change.longest_steps()
         if not np.isfinite(steps).all():
             return np.inf
-        objective = self.objective
-        arguments = self.columns, objective.fit_intercept, steps
-        return float(objective.samples.sum(_largest_reach, *arguments, cost=objective.n_columns))
+        samples = self.objective.samples
+        return float(samples.sum(_largest_reach, self.columns, steps, cost=samples.n_columns))
 
     def without_far_rows(
         self, theta: Float64Array, change: FactoredHessian, limit: float
@@ -275,8 +274,7 @@ def measure_diagonal(objective: Objective, columns: ColumnStats, theta: Float64A
 def measure_second_moment(objective: Objective, columns: ColumnStats) -> Float64Array:
     """The weighted mean of x~_i x~_i^T."""
     samples = objective.samples
-    total = samples.sum(_second_moment, columns, objective.fit_intercept, cost=objective.n_columns**2)
-    return total / samples.weight_sum
+    return samples.sum(_second_moment, columns, cost=samples.n_columns**2) / samples.weight_sum
 
 
 def logit_curvature(probability: FloatArray) -> FloatArray:
@@ -320,13 +318,12 @@ def _pairs(samples: LocalSamples, within: slice, theta: Float64Array, columns: C
 
     A single logit makes a pair with the 0 of the other class.
     """
-    n_logits, n_columns = samples.n_logits, theta.size // samples.n_logits
-    parameters, intercept = samples.parameters(theta), samples.has_intercept(theta)
+    n_logits, n_columns, parameters = samples.n_logits, samples.n_columns, samples.parameters(theta)
     first, second = np.triu_indices(n_logits, 1)
     total = np.zeros((max(len(first), 1), n_columns, n_columns))
     for block in samples.blocks(len(total) + n_columns, within):
         probability = block.probability(*parameters)
-        standardized = np.ascontiguousarray(columns.standardized(block, intercept).T)
+        standardized = np.ascontiguousarray(columns.standardized(block, samples.fit_intercept).T)
         product = logit_curvature(probability) if n_logits == 1 else probability[first] * probability[second]
         if block.weight is not None:
             product *= block.weight
@@ -343,11 +340,10 @@ def _pairs(samples: LocalSamples, within: slice, theta: Float64Array, columns: C
 
 def _square_roots(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats) -> Triangle:
     """S^(1/2) R of the module's docstring."""
-    n_logits, size = samples.n_logits, theta.size
-    parameters, intercept = samples.parameters(theta), samples.has_intercept(theta)
+    n_logits, size, parameters = samples.n_logits, theta.size, samples.parameters(theta)
     total = Triangle(np.empty((0, size)))
     for block in samples.blocks(n_logits * size, within):
-        standardized, weight = columns.standardized(block, intercept), block.weight
+        standardized, weight = columns.standardized(block, samples.fit_intercept), block.weight
         logits = block.raw_prediction(*parameters)
         probability = logits.copy()
         normalize_in_place(probability)
@@ -368,18 +364,17 @@ def _square_roots(samples: LocalSamples, within: slice, theta: Float64Array, col
 
 def _diagonal(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats) -> Float64Array:
     """The sum of s_i p_i (1 - p_i) (x_i - mean, 1)^2, of shape (n_logits, n_columns), or that of turned columns."""
-    mean, n_columns = columns.mean, theta.size // samples.n_logits
-    parameters, intercept = samples.parameters(theta), samples.has_intercept(theta)
-    total = np.zeros((samples.n_logits, n_columns))
+    mean, parameters = columns.mean, samples.parameters(theta)
+    total = np.zeros((samples.n_logits, samples.n_columns))
 
     def weighted(block: Block) -> FloatArray:
         curvature = weighted_curvature(block, *parameters)
-        if intercept:
+        if samples.fit_intercept:
             total[:, -1] += curvature.sum(axis=1)
         return curvature
 
     if samples.is_sparse and columns.turn is None:  # without filling x
-        for block in samples.blocks(n_columns, within):
+        for block in samples.blocks(samples.n_columns, within):
             curvature = weighted(block)
             moment, square = block.moments(curvature)
             total[:, : len(mean)] += square + mean**2 * curvature.sum(axis=1)[:, None] - 2 * mean * moment
@@ -389,12 +384,11 @@ def _diagonal(samples: LocalSamples, within: slice, theta: Float64Array, columns
     return total
 
 
-def _second_moment(samples: LocalSamples, within: slice, columns: ColumnStats, intercept: bool) -> Float64Array:
+def _second_moment(samples: LocalSamples, within: slice, columns: ColumnStats) -> Float64Array:
     """The sum of s_i x~_i x~_i^T."""
-    n_columns = samples.n_features + intercept
-    total = np.zeros((n_columns, n_columns))
-    for block in samples.blocks(n_columns, within):
-        standardized, weight = columns.standardized(block, intercept), block.weight
+    total = np.zeros((samples.n_columns, samples.n_columns))
+    for block in samples.blocks(samples.n_columns, within):
+        standardized, weight = columns.standardized(block, samples.fit_intercept), block.weight
         total += standardized.T @ standardized if weight is None else (standardized.T * weight) @ standardized
     return total
 
@@ -404,13 +398,11 @@ def _reach(block: Block, columns: ColumnStats, intercept: bool, norm: Float64Arr
     return np.abs(columns.standardized(block, intercept)) @ norm
 
 
-def _largest_reach(
-    samples: LocalSamples, within: slice, columns: ColumnStats, intercept: bool, norm: Float64Array
-) -> Maximum:
+def _largest_reach(samples: LocalSamples, within: slice, columns: ColumnStats, norm: Float64Array) -> Maximum:
     """The largest reach of a row with weight."""
     largest = 0.0
-    for block in samples.blocks(samples.n_features + intercept, within):
-        reach = block.with_positive_weight(_reach(block, columns, intercept, norm))
+    for block in samples.blocks(samples.n_columns, within):
+        reach = block.with_positive_weight(_reach(block, columns, samples.fit_intercept, norm))
         largest = max(largest, float(reach.max(initial=0)))
     return Maximum(largest)
 

@@ -52,8 +52,8 @@ def _losses_without(
     """
     n_logits, losses = samples.n_logits, []
     parameters, decay = samples.parameters(theta), samples.parameters(inverse_decay)
-    for block in samples.blocks(theta.size // n_logits + n_logits**2, within):
-        standardized, weight = columns.standardized(block, samples.has_intercept(theta)), block.weights()
+    for block in samples.blocks(samples.n_columns + n_logits**2, within):
+        standardized, weight = columns.standardized(block, samples.fit_intercept), block.weights()
         logits = block.raw_prediction(*parameters).astype(np.float64)
         probability = logits.copy()
         normalize_in_place(probability)

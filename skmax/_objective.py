@@ -26,7 +26,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from skmax._samples import LOGIT_COST, Float64Array, LocalSamples, Maximum, Samples
+from skmax._samples import Float64Array, LocalSamples, Maximum, Samples
 from skmax._softmax import losses_in_place, normalize_in_place
 
 # The most by which a row's loss may grow, where the largest change is 1 or more, along a direction in which f falls for
@@ -43,14 +43,12 @@ class Objective:
     samples : Samples
         X, the targets and the sample weights. The intercepts in `theta` are those at the origin of the samples.
     weight_decay : float
-    fit_intercept : bool
     by_rows : bool
         Whether to subtract the target in each row's residual; see `exactly`.
     """
 
     samples: Samples
     weight_decay: float = 0.0
-    fit_intercept: bool = True
     by_rows: bool = False
 
     @property
@@ -67,13 +65,15 @@ class Objective:
 
     @property
     def n_columns(self) -> int:
-        """The number of parameters of a logit."""
-        return self.samples.n_features + self.fit_intercept
+        return self.samples.n_columns
+
+    @property
+    def fit_intercept(self) -> bool:
+        return self.samples.fit_intercept
 
     @property
     def cost(self) -> int:
-        """The multiplications that an evaluation takes for each row."""
-        return self.n_logits * (2 * self.n_columns + LOGIT_COST)
+        return self.samples.cost
 
     def with_samples(self, samples: Samples) -> Self:
         """The same function of other samples, or of the same ones in other columns."""
@@ -110,7 +110,7 @@ class Objective:
         sums = self.samples.sum(_loss_and_gradient, table, self.by_rows, cost=self.cost)
         loss_sum, gradient_sum = sums[-1], sums[:-1].reshape(table.shape)
         if not self.by_rows:
-            target_sum = self.samples.target_sum[:, : self.n_columns]
+            target_sum = self.samples.target_sum
             loss_sum, gradient_sum = loss_sum - np.vdot(table, target_sum), gradient_sum - target_sum
         coef = table[:, : self.n_features]
         value = loss_sum / self.samples.weight_sum + self._penalty(coef)
@@ -254,7 +254,7 @@ def _hessian_product(
 ) -> Float64Array:
     """`Objective.hessian_product`, not normalised, not penalised."""
     parameters, step = samples.parameters(theta), samples.parameters(direction)
-    total = np.zeros((samples.n_logits, direction.size // samples.n_logits))
+    total = np.zeros((samples.n_logits, samples.n_columns))
     for block in samples.blocks(samples.n_logits, within):
         probability = block.probability(*parameters)
         change = block.raw_prediction(*step)

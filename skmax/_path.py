@@ -40,7 +40,7 @@ _UNKNOWN = Certificate(np.nan, np.inf, is_bound=False)
 
 def local_objective(X: Design, target: Target, *, fit_intercept: bool, pool: Workers | None = None) -> Objective:
     """The objective of an X in memory, without weight decay."""
-    return Objective(target.samples(X, pool), fit_intercept=fit_intercept)
+    return Objective(target.samples(X, fit_intercept=fit_intercept, pool=pool))
 
 
 @dataclass(frozen=True)

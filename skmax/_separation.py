@@ -48,7 +48,7 @@ def separation(objective: Objective, columns: ColumnStats) -> Separation | None:
     n_rows, size = objective.samples.n_samples, objective.n_logits * objective.n_columns
     if n_rows * objective.n_classes * size > _LARGEST_PROGRAMME:
         return None
-    parts = objective.samples.sum(_rows_with_weight, columns, objective.fit_intercept, cost=objective.cost)
+    parts = objective.samples.sum(_rows_with_weight, columns, cost=objective.cost)
     x, y = (np.concatenate(part) for part in zip(*parts, strict=True))
     median = np.array([np.median(column[column > 0]) if column.any() else 1.0 for column in np.abs(x).T])
     scaled = x / median
@@ -80,17 +80,16 @@ def separation(objective: Objective, columns: ColumnStats) -> Separation | None:
 
 
 def _rows_with_weight(
-    samples: LocalSamples, within: slice, columns: ColumnStats, intercept: bool
+    samples: LocalSamples, within: slice, columns: ColumnStats
 ) -> list[tuple[Float64Array, Float64Array]]:
     """Standardized columns and target distributions, with a row of each for each sample."""
     parts = []
-    for block in samples.blocks(samples.n_features + intercept, within):
+    for block in samples.blocks(samples.n_columns, within):
         target = block.class_major_target()
         if target.ndim == 1:
             target = np.equal.outer(np.arange(samples.n_classes), target).astype(np.float64)
-        parts.append(
-            (block.with_positive_weight(columns.standardized(block, intercept)), block.with_positive_weight(target.T))
-        )
+        standardized = columns.standardized(block, samples.fit_intercept)
+        parts.append((block.with_positive_weight(standardized), block.with_positive_weight(target.T)))
     return parts
 
 

@@ -156,7 +156,9 @@ class Target:
     values: NDArray
     sample_weight: Float64Array | None
 
-    def samples(self, X: Design, pool: Workers | None = None, row_offset: int = 0) -> LocalSamples:
+    def samples(
+        self, X: Design, *, fit_intercept: bool, pool: Workers | None = None, row_offset: int = 0
+    ) -> LocalSamples:
         """The samples of these rows, given their X."""
         return samples_of(
             X,
@@ -164,6 +166,7 @@ class Target:
             self.sample_weight,
             n_classes=len(self.encoding.frequency),
             n_logits=self.encoding.n_logits,
+            fit_intercept=fit_intercept,
             workers=pool,
             row_offset=row_offset,
         )

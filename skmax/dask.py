@@ -11,10 +11,11 @@ preconditioners, `tol`, `gap_`) is the code that :class:`SoftmaxRegression` uses
 import copy
 import dataclasses
 import functools
+import itertools
 import operator
 import uuid
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar
 
@@ -49,6 +50,7 @@ T = TypeVar("T")
 
 # The number of results that are added at a node of the tree.
 _BRANCHES = 8
+_WEIGHT_SUM = operator.attrgetter("weight_sum")
 
 
 class DaskSoftmaxRegression(BaseSoftmaxRegression):
@@ -171,8 +173,8 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         last = self._last_parameters(encoding, shape.n_features, feature_names) if self.warm_start else None
         monitor = Monitor(self, X, y, sample_weight, self.max_iter)
         with workers() as pool:
-            samples = _RemoteSamples.of(partitions, shape, encoding, pool)
-            problem = Problem.of(Objective(samples, fit_intercept=self.fit_intercept), encoding)
+            samples = _RemoteSamples.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
+            problem = Problem.of(Objective(samples), encoding)
             options = self._options(self._watch(monitor, feature_names))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
         self._finish(fit, feature_names, monitor)
@@ -303,35 +305,29 @@ class _Partitions:
         n_threads = sum(client.nthreads().values())
         self.n_threads = max(1, n_threads // len(parts))
 
-    def map(self, function: Callable[..., Any], *args: Any, each: Sequence[Any] | None = None) -> "_Partitions":
-        """`function(value, *args)` for each partition; with `each`, `function(value, own, *args)` with its own item."""
-        own = [()] * len(self.parts) if each is None else [(item,) for item in each]
-        parts = [
-            dask.delayed(function, pure=False)(part, *item, *args) for part, item in zip(self.parts, own, strict=True)
-        ]
+    def map(self, function: Callable[..., Any], *args: Any, each: Mapping[int, Any] | None = None) -> "_Partitions":
+        """`function(value, *args)` for each partition; with `each`, `function(value, each[place], *args)`."""
         other = copy.copy(self)
-        other.parts = self._run(self.client.persist, parts) if self.persist else parts
+        tasks = self._tasks(function, args, each)
+        other.parts = self._run(self.client.persist, tasks) if self.persist else tasks
         return other
 
-    def gather(self, function: Callable[..., T], *args: Any) -> list[T]:
-        """`function(value, *args)` of each partition."""
-        return self._run(
-            self.client.compute, [dask.delayed(function, pure=False)(part, *args) for part in self.parts], wait=True
-        )
+    def gather(self, function: Callable[..., T], each: Mapping[int, Any] | None = None) -> list[T]:
+        """`function(value)` of each partition; with `each`, `function(value, each[place])` of those in it."""
+        return self._run(self.client.compute, self._tasks(function, (), each), wait=True)
 
-    def gather_some(self, function: Callable[..., T], which: Sequence[int], each: Sequence[Any]) -> list[T]:
-        """`function(value, own)` of the partitions `which`, with the item of `each` that belongs to it."""
-        tasks = [
-            dask.delayed(function, pure=False)(self.parts[place], own) for place, own in zip(which, each, strict=True)
-        ]
-        return self._run(self.client.compute, tasks, wait=True)
+    def _tasks(self, function: Callable[..., Any], args: tuple[Any, ...], each: Mapping[int, Any] | None) -> list[Any]:
+        lazy = dask.delayed(function, pure=False)
+        if each is None:
+            return [lazy(part, *args) for part in self.parts]
+        return [lazy(self.parts[place], own, *args) for place, own in each.items()]
 
     def sum(self, function: Callable[..., T], *args: Any) -> T:
         """The sum of `function(value, *args)`, in the order of the partitions."""
         # The arguments, mostly the parameters, are a task of their own, so that all sums share one copy, and Dask makes
         # another if it is lost.
         shared = dask.delayed(args, name=f"arguments-{uuid.uuid4().hex}", traverse=False)
-        level = [dask.delayed(_apply, pure=False)(function, part, shared, self.n_threads) for part in self.parts]
+        level = [dask.delayed(_apply, pure=False)(function, part, shared) for part in self.parts]
         while len(level) > 1:
             level = [
                 dask.delayed(functools.reduce, pure=False)(operator.add, level[start : start + _BRANCHES])
@@ -387,48 +383,41 @@ class _RemoteSamples(Samples):
     """Samples in partitions: the workers compute sums over rows, the client computes loops over classes."""
 
     partitions: _Partitions  # of a LocalSamples each
-    shape: _Shape
+    edges: list[int]
 
     @classmethod
-    def of(cls, loaded: _Partitions, shape: _Shape, encoding: Encoding, pool: Workers) -> Self:
+    def of(cls, loaded: _Partitions, shape: _Shape, encoding: Encoding, *, fit_intercept: bool, pool: Workers) -> Self:
         """The samples of loaded partitions, with encoded targets."""
-        local = loaded.map(_local_samples, encoding, shape.dtype, shape.is_sparse, each=shape.edges[:-1])
+        local = loaded.map(_local_samples, encoding, shape, fit_intercept, each=dict(enumerate(shape.edges[:-1])))
         return cls(
             partitions=local,
-            shape=shape,
+            edges=shape.edges,
+            n_samples=shape.edges[-1],
+            n_features=shape.n_features,
             n_classes=len(encoding.frequency),
             n_logits=encoding.n_logits,
+            fit_intercept=fit_intercept,
             dtype=shape.dtype,
-            weight_sum=sum(local.gather(_weight_sum)),
+            is_sparse=shape.is_sparse,
+            weight_sum=sum(local.gather(_WEIGHT_SUM)),
             workers=pool,
         )
 
-    @property
-    def n_samples(self) -> int:
-        return self.shape.edges[-1]
-
-    @property
-    def n_features(self) -> int:
-        return self.shape.n_features
-
-    @property
-    def is_sparse(self) -> bool:
-        return self.shape.is_sparse
-
     def sum(self, kernel: Callable[..., T], *args: Any, cost: int) -> T:
-        return self.partitions.sum(_sum_of_partition, kernel, args, cost)
+        return self.partitions.sum(_sum_of_partition, self.partitions.n_threads, kernel, args, cost)
 
     def with_origin(self, origin: Float64Array) -> Self:
-        return dataclasses.replace(self, partitions=self.partitions.map(_with_origin, origin))
+        return dataclasses.replace(self, partitions=self.partitions.map(LocalSamples.with_origin, origin))
 
     def in_float64(self) -> Self:
         if self.dtype == np.float64:
             return self
-        return dataclasses.replace(self, partitions=self.partitions.map(_in_float64), dtype=np.dtype(np.float64))
+        partitions = self.partitions.map(LocalSamples.in_float64)
+        return dataclasses.replace(self, partitions=partitions, dtype=np.dtype(np.float64))
 
     def without(self, which: Callable[..., NDArray[np.bool_]], *args: Any, cost: int) -> Self:
-        partitions = self.partitions.map(_without, which, args, cost)
-        return dataclasses.replace(self, partitions=partitions, weight_sum=sum(partitions.gather(_weight_sum)))
+        partitions = self.partitions.map(functools.partial(LocalSamples.without, cost=cost), which, *args)
+        return dataclasses.replace(self, partitions=partitions, weight_sum=sum(partitions.gather(_WEIGHT_SUM)))
 
     def rows(self, index: NDArray[np.intp] | slice) -> Block:
         return self._fetch(index).rows(slice(None))
@@ -440,11 +429,11 @@ class _RemoteSamples(Samples):
     def _fetch(self, index: NDArray[np.intp] | slice) -> LocalSamples:
         """The rows at `index`, in ascending order, in the memory of the client."""
         index = np.arange(self.n_samples)[index] if isinstance(index, slice) else index
-        edges = self.shape.edges
-        bounds = np.searchsorted(index, edges)
-        which = [place for place in range(len(edges) - 1) if bounds[place + 1] > bounds[place]]
-        own = [index[bounds[place] : bounds[place + 1]] - edges[place] for place in which]
-        blocks = self.partitions.gather_some(_rows_of_partition, which, own)
+        bounds = np.searchsorted(index, self.edges)
+        places = zip(self.edges[:-1], itertools.pairwise(bounds), strict=True)
+        parts = [index[start:stop] - edge for edge, (start, stop) in places]
+        own = {place: part for place, part in enumerate(parts) if len(part)}
+        blocks = self.partitions.gather(LocalSamples.rows, own)
         x, target, weight = zip(*((block.x, block.target, block.weight) for block in blocks), strict=True)
         if any(values.ndim == 2 for values in target):  # in other partitions, each row may have one class
             identity = np.eye(self.n_classes)
@@ -455,6 +444,7 @@ class _RemoteSamples(Samples):
             None if weight[0] is None else np.concatenate(weight),
             n_classes=self.n_classes,
             n_logits=self.n_logits,
+            fit_intercept=self.fit_intercept,
             workers=self.workers,
         )
 
@@ -527,7 +517,7 @@ def _found(loaded: tuple[Design, Part, Float64Array | None]) -> tuple[int, Any, 
     return X.shape[0], X.dtype, sparse.issparse(X), (part.labels, part.n_columns)
 
 
-def _totals(loaded: tuple[Design, Part, Float64Array | None], n_threads: int, labels: NDArray) -> Float64Array:
+def _totals(loaded: tuple[Design, Part, Float64Array | None], labels: NDArray) -> Float64Array:
     X, part, weight = loaded
     if X.shape[0] == 0:
         return np.zeros(len(labels))
@@ -535,19 +525,23 @@ def _totals(loaded: tuple[Design, Part, Float64Array | None], n_threads: int, la
 
 
 def _local_samples(
-    loaded: tuple[Design, Part, Float64Array | None], row_offset: int, encoding: Encoding, dtype: Any, is_sparse: bool
+    loaded: tuple[Design, Part, Float64Array | None],
+    row_offset: int,
+    encoding: Encoding,
+    shape: _Shape,
+    fit_intercept: bool,
 ) -> LocalSamples:
     X, part, weight = loaded
-    X = X.astype(dtype, copy=False)
-    if is_sparse:
+    X = X.astype(shape.dtype, copy=False)
+    if shape.is_sparse:
         X = sparse.csr_array(X)
     if X.shape[0] == 0:
         part = Part(encoding.classes, part.values)
-    return encoding.apply(part, weight).samples(X, row_offset=row_offset)
+    return encoding.apply(part, weight).samples(X, fit_intercept=fit_intercept, row_offset=row_offset)
 
 
-def _apply(function: Callable[..., T], value: Any, args: tuple[Any, ...], n_threads: int) -> T:
-    return function(value, n_threads, *args)
+def _apply(function: Callable[..., T], value: Any, args: tuple[Any, ...]) -> T:
+    return function(value, *args)
 
 
 def _sum_of_partition(
@@ -555,28 +549,6 @@ def _sum_of_partition(
 ) -> T:
     with workers(n_threads) as pool:
         return samples.on(pool).sum(kernel, *args, cost=cost)
-
-
-def _weight_sum(samples: LocalSamples) -> float:
-    return samples.weight_sum
-
-
-def _with_origin(samples: LocalSamples, origin: Float64Array) -> LocalSamples:
-    return samples.with_origin(origin)
-
-
-def _in_float64(samples: LocalSamples) -> LocalSamples:
-    return samples.in_float64()
-
-
-def _without(
-    samples: LocalSamples, which: Callable[..., NDArray[np.bool_]], args: tuple[Any, ...], cost: int
-) -> LocalSamples:
-    return samples.without(which, *args, cost=cost)
-
-
-def _rows_of_partition(samples: LocalSamples, index: NDArray[np.intp]) -> Block:
-    return samples.rows(index)
 
 
 def _predict(

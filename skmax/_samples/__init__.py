@@ -29,18 +29,23 @@ def samples_of(
     *,
     n_classes: int = 0,
     n_logits: int = 0,
+    fit_intercept: bool = True,
     workers: Workers | None = None,
     row_offset: int = 0,
 ) -> LocalSamples:
     """The samples of an X in memory, dense or sparse. Those of a prediction have no targets and no classes."""
-    kind = SparseSamples if issparse(X) else DenseSamples
-    return kind(
+    is_sparse = issparse(X)
+    return (SparseSamples if is_sparse else DenseSamples)(
         X=X,
         target=target,
         sample_weight=sample_weight,
         n_classes=n_classes,
         n_logits=n_logits,
+        fit_intercept=fit_intercept,
+        n_samples=X.shape[0],
+        n_features=X.shape[1],
         dtype=X.dtype,
+        is_sparse=is_sparse,
         weight_sum=float(X.shape[0] if sample_weight is None else sample_weight.sum()),
         workers=workers or Workers(),
         row_offset=row_offset,

@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -40,33 +40,29 @@ class Samples(abc.ABC):
 
     Attributes
     ----------
+    n_samples, n_features : int
     n_classes, n_logits : int
         The number of classes in the targets, and of logits: as many as classes, or a single one for two classes.
+    fit_intercept : bool
+        Whether each row stands for (x, 1), and the parameters of a logit end in an intercept.
     dtype : dtype
         The dtype of the products with X: that of X, or float64 after `in_float64`.
+    is_sparse : bool
+        Whether X is sparse, so that subtracting from its rows would fill it.
     weight_sum : float
     workers : Workers
         The threads of this process, for local rows and for loops over classes.
     """
 
+    n_samples: int
+    n_features: int
     n_classes: int
     n_logits: int
+    fit_intercept: bool
     dtype: Any
+    is_sparse: bool
     weight_sum: float
-    workers: Workers = field(default_factory=Workers)
-
-    @property
-    @abc.abstractmethod
-    def n_samples(self) -> int: ...
-
-    @property
-    @abc.abstractmethod
-    def n_features(self) -> int: ...
-
-    @property
-    @abc.abstractmethod
-    def is_sparse(self) -> bool:
-        """Whether X is sparse, so that subtracting from its rows would fill it."""
+    workers: Workers
 
     @abc.abstractmethod
     def sum(self, kernel: Callable[..., T], *args: Any, cost: int) -> T:
@@ -99,39 +95,41 @@ class Samples(abc.ABC):
 
     @functools.cached_property
     def target_sum(self) -> Float64Array:
-        """sum_i s_i y_i (x_i, 1)^T, of shape (n_logits, n_features + 1).
+        """sum_i s_i y_i (x_i, 1)^T, of shape (n_logits, n_columns).
 
         The first evaluation of an objective measures it, as a sample of rows for a preconditioner does not need it.
         """
-        return self.sum(_target_sum, cost=self._evaluation_cost)
+        return self.sum(_target_sum, cost=self.cost)
 
     @functools.cached_property
     def mean_entropy(self) -> float:
         """The weighted mean of the entropies of the targets, which is 0 for labels."""
-        return float(self.sum(_entropy, cost=self._evaluation_cost)) / self.weight_sum
+        return float(self.sum(_entropy, cost=self.cost)) / self.weight_sum
 
     @property
-    def _evaluation_cost(self) -> int:
-        return self.n_logits * (2 * (self.n_features + 1) + LOGIT_COST)
+    def n_columns(self) -> int:
+        """The number of parameters of a logit."""
+        return self.n_features + self.fit_intercept
+
+    @property
+    def cost(self) -> int:
+        """The multiplications that an evaluation of loss and gradient takes for each row."""
+        return self.n_logits * (2 * self.n_columns + LOGIT_COST)
 
     def on(self, workers: Workers) -> Self:
         """The same samples, with other threads."""
         return dataclasses.replace(self, workers=workers)
 
     def split(self, theta: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """The coefficients and intercepts in flat `theta`. The intercepts are zeros if it has none."""
-        table = theta.reshape(self.n_logits, -1)
-        intercept = table[:, -1].copy() if self.has_intercept(theta) else np.zeros(self.n_logits)
+        """The coefficients and intercepts in flat `theta`; zeros if no intercepts are fitted."""
+        table = theta.reshape(self.n_logits, self.n_columns)
+        intercept = table[:, -1].copy() if self.fit_intercept else np.zeros(self.n_logits)
         return np.ascontiguousarray(table[:, : self.n_features]), intercept
 
     def parameters(self, theta: Float64Array) -> tuple[FloatArray, FloatArray]:
         """The coefficients and intercepts in `theta`, in the dtype of the products."""
         coef, intercept = self.split(theta)
         return coef.astype(self.dtype, copy=False), intercept.astype(self.dtype, copy=False)
-
-    def has_intercept(self, theta: Float64Array) -> bool:
-        """Whether `theta` has a column of intercepts after those of the features."""
-        return theta.size > self.n_logits * self.n_features
 
 
 class Maximum(float):
@@ -166,14 +164,6 @@ class LocalSamples(Samples):
 
     _block_type: ClassVar[type[Block]]
 
-    @property
-    def n_samples(self) -> int:
-        return self.X.shape[0]
-
-    @property
-    def n_features(self) -> int:
-        return self.X.shape[1]
-
     def with_origin(self, origin: Float64Array) -> Self:
         return dataclasses.replace(self, origin=origin)
 
@@ -182,7 +172,8 @@ class LocalSamples(Samples):
 
     def with_X(self, X: Design) -> Self:
         """The same targets and weights with another X of the same kind."""
-        return dataclasses.replace(self, X=X, dtype=X.dtype, origin=None)
+        n_samples, n_features = X.shape
+        return dataclasses.replace(self, X=X, n_samples=n_samples, n_features=n_features, dtype=X.dtype, origin=None)
 
     def reweighted(self, sample_weight: Float64Array) -> Self:
         """The same rows with other weights."""
@@ -194,7 +185,8 @@ class LocalSamples(Samples):
     def gather(self, index: NDArray[np.intp], factor: Float64Array) -> Self:
         weight = factor if self.sample_weight is None else factor * self.sample_weight[index]
         target = None if self.target is None else self.target[index]
-        return dataclasses.replace(self, X=self.X[index], target=target, row_offset=0).reweighted(weight)
+        rows = dataclasses.replace(self, X=self.X[index], n_samples=len(index), target=target, row_offset=0)
+        return rows.reweighted(weight)
 
     def rows(self, index: NDArray[np.intp] | slice) -> Block:
         return self._block(index, self.X[index])
@@ -229,7 +221,7 @@ class LocalSamples(Samples):
 
 
 def _target_sum(samples: LocalSamples, within: slice) -> Float64Array:
-    total = np.zeros((samples.n_logits, samples.n_features + 1))
+    total = np.zeros((samples.n_logits, samples.n_columns))
     for block in samples.blocks(samples.n_logits, within):
         block.add_weighted_rows(total, block.distribution())
     return total
@@ -250,6 +242,6 @@ def _weights_without(
 ) -> list[Float64Array]:
     """The weights of `Samples.without`, block by block."""
     weights = [np.empty(0)]
-    for block in samples.blocks(samples.n_features + 1, within):
+    for block in samples.blocks(samples.n_columns, within):
         weights.append(np.where(which(block, *args), 0, block.weights()))
     return weights

@@ -24,7 +24,6 @@ class DenseBlock(Block):
 class DenseSamples(LocalSamples):
     """Samples of a NumPy array."""
 
-    is_sparse = False
     _block_type = DenseBlock
 
     def _view(self, rows: slice) -> Design:

@@ -27,7 +27,6 @@ class SparseBlock(Block):
 class SparseSamples(LocalSamples):
     """Samples of a CSR array or matrix."""
 
-    is_sparse = True
     _block_type = SparseBlock
 
     def _block_length(self, width: int) -> int:
