@@ -29,7 +29,8 @@ _SMALLEST = 1e-145
 # The shares of the largest singular value below which columns count as dependent, and as nearly dependent, and the most
 # numbers in a table from which that is found out.
 _DEPENDENT, _NEARLY_DEPENDENT, _LARGEST_TURN = 1e-12, 1e-4, 2**22
-# Columns with fewer digits than these count as independent: coefficients of a thousand make up for no dependence.
+# The share below which columns count as dependent grows with their lack of digits, but only up to this: coefficients of
+# a thousand make up for no dependence.
 _LEAST_DIGITS = 1e-3
 
 # The factorisation that rotates the columns takes 2 n_features n_samples^2 operations, as do n_samples / (2 n_logits)

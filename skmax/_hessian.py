@@ -25,8 +25,8 @@ from skmax._softmax import FloatArray, normalize_in_place
 
 # The most numbers that a form of the Hessian may hold, 67 MB, with as many again in its factors.
 MOST_NUMBERS = 2**23
-# A parameter that no row is uncertain about has no curvature; it must not get infinite steps. The curvature of a
-# parameter of a column of unit spread is at most 1/4 plus the weight decay.
+# Where no row is uncertain, a parameter has no curvature; its steps must not be infinite. The curvature of a parameter
+# whose column has unit spread is at most 1/4 plus the weight decay.
 LEAST_CURVATURE = 1e-12
 # What the whole Hessian may cost at the end of a fit, to certify it: this many evaluations; this share of the number of
 # iterations so far, which conjugate gradients would cost too; or this many operations, about 20 ms.

@@ -1,4 +1,4 @@
-"""Encodes the `y` and weights that a user passes as the classes, targets and weights that the objective takes."""
+"""The encoding of the user's `y` and weights as the classes, targets and weights of the objective."""
 
 import math
 import re
@@ -60,7 +60,7 @@ class Part:
 
     @classmethod
     def of(cls, y: NDArray) -> "Part":
-        """Read `y`. A TypeError or ValueError says so if it holds neither labels nor distributions."""
+        """Read `y`. Raises a TypeError or ValueError if it holds neither labels nor distributions."""
         with naming("y", LABELS_OR_DISTRIBUTIONS):
             distributions = as_distributions(y)
             if distributions is None:
@@ -71,7 +71,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Encoding:
-    """The classes and their total weights, and so how each part of `y` is encoded. It is known from all parts together.
+    """The classes and their total weights, which all parts of `y` together determine, and so how each part is encoded.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Target:
-    """What the objective needs to know of the `y` and the weights of some rows.
+    """The `y` and the weights of some rows, encoded for the objective.
 
     Attributes
     ----------

@@ -355,7 +355,7 @@ class _Partitions:
 
 @dataclass(frozen=True)
 class _Shape:
-    """What the client knows of the rows.
+    """What the client knows about the rows.
 
     Attributes
     ----------
@@ -472,7 +472,7 @@ def _survey(
 
 @sizeof.register(LocalSamples)
 def _size_of_samples(samples: LocalSamples) -> int:
-    """The scheduler sends tasks to where the data is, and needs its size."""
+    """The size, by which the scheduler decides whether to move data or send tasks to it."""
     values = (samples.X, samples.target, samples.sample_weight)
     return sum(sizeof(value) for value in values if value is not None)
 

@@ -17,25 +17,14 @@ Float64Array: TypeAlias = NDArray[np.float64]
 Design: TypeAlias = Any  # a NumPy array or a SciPy CSR array or matrix, of shape (n_samples, n_features)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)  # not frozen, as small fits make many of them, and that would take 2 us for each
 class Block(abc.ABC):
-    """Some rows of X with their weights and targets.
+    """Some rows of X with their weights and targets."""
 
-    Attributes
-    ----------
-    index : slice or ndarray
-        Their places among the samples.
-    x : {ndarray, CSR array} of shape (n_rows, n_features)
-        The rows less the origin, in the dtype of the products.
-    weight : ndarray of shape (n_rows,), or None
-    target : ndarray of int, shape (n_rows,), or of numbers, shape (n_rows, n_classes); None for a prediction
-    n_classes, n_logits : int
-    """
-
-    index: Any
-    x: Design
+    index: Any  # the places of the rows among the samples: a slice, or an array of indices
+    x: Design  # the rows less the origin, in the dtype of the products
     weight: Float64Array | None
-    target: Any
+    target: Any  # class indices, or distributions of shape (n_rows, n_classes); None for a prediction
     n_classes: int
     n_logits: int
 
