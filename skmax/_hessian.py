@@ -31,6 +31,8 @@ LEAST_CURVATURE = 1e-12
 # What the whole Hessian may cost at the end of a fit, to certify it: this many evaluations; this share of the number of
 # iterations so far, which conjugate gradients would cost too; or this many operations, about 20 ms.
 _WHOLE_EVALUATIONS, _WHOLE_SHARE, _WHOLE_OPERATIONS = 10, 0.2, 3.3e8
+# What it may cost where nothing else can tell the gap, which is so if the weight decay is less than this share of 1/S.
+_NEEDED_EVALUATIONS, _WEAK = 300, 0.01
 # The largest share of the inverse Hessian's trace that the jitter may hide from a bound.
 _HIDDEN = 0.5
 # A Hessian of unit diagonal with a smaller pivot than this is factorised from its rows instead, if that costs no more
@@ -199,6 +201,16 @@ class WholeHessian:
         """Whether it costs no more than a few evaluations, a share of `n_iter`, or a few milliseconds."""
         allowed = max(_WHOLE_EVALUATIONS, _WHOLE_SHARE * n_iter, _WHOLE_OPERATIONS / evaluation_cost(self.objective))
         return whole_hessian_fits(self.objective) and self.evaluations <= allowed
+
+    def is_needed(self, preconditioner: object) -> bool:
+        """Whether nothing else can tell how far f is above its minimum.
+
+        A weak penalty leaves directions of next to no curvature, of which conjugate gradients learn nothing in a few
+        steps, unless the preconditioner stands for the whole Hessian.
+        """
+        is_weak = self.objective.weight_decay * self.objective.samples.weight_sum < _WEAK
+        known = isinstance(preconditioner, FactoredHessian)
+        return is_weak and not known and whole_hessian_fits(self.objective) and self.evaluations <= _NEEDED_EVALUATIONS
 
     def at(self, theta: Float64Array) -> FactoredHessian:
         """The Hessian at `theta`, to as many digits as the rows have."""

@@ -156,7 +156,9 @@ class Fit:
             return None
         far = f"an estimated {self.gap:.1e} above its minimum"
         if self.gap <= options.tol:
-            far += ", which is not certain, as another step would still change the logits of some rows by 1 or more"
+            far += ", which is not certain"
+            if not self.certificate.holds:
+                far += ", as another step would still change the logits of some rows by 1 or more"
         else:
             far += f", further than tol={options.tol:g}"
         if self.n_iter >= options.max_iter:

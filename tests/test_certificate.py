@@ -433,3 +433,39 @@ def test_rows_that_are_left_out_take_their_losses_with_them(n_classes):
     assert 0 < out.sum() < (weight > 0).sum()
     assert share == pytest.approx(kept.sum() / weight.sum())
     assert share * rest.objective.value(theta) + loss == pytest.approx(objective.value(theta), rel=1e-12)
+
+
+@pytest.mark.parametrize("tol", [1e-3, 1e-4])
+def test_a_weak_penalty_hides_no_directions_of_little_curvature(tol):
+    """Conjugate gradients took 2e-4 for what was 2e-3: a few steps see nothing of eigenvalues 1e6 times smaller."""
+    r = np.random.default_rng(0)
+    n, p = 1659, 250
+    Z = r.standard_normal((n, p))
+    D = np.repeat(r.standard_normal((2, p)), 2, axis=0) * 5 / np.sqrt(p)
+    y = (Z @ (D + 0.2 * r.standard_normal((4, p)) / np.sqrt(p)).T + r.gumbel(size=(n, 4))).argmax(axis=1)
+    X = (Z / np.arange(1, p + 1)) @ np.linalg.qr(r.standard_normal((p, p)))[0]
+    model = SoftmaxRegression(1e-8, tol=tol).fit(X, y)
+    lower = SoftmaxRegression(1e-8, tol=1e-9).fit(X, y)
+    assert model.converged_
+    assert model.objective_ - lower.objective_ <= tol
+
+
+def test_estimates_that_have_not_settled_certify_only_a_part_of_tol():
+    function = Spread()
+    point = Point.of(function, 1e-3 / np.sqrt(Spread.curvature))
+    proof = estimate(function, point, Scaled(np.ones(200)), 10)
+    assert proof.doubt > 1
+    assert not proof.within(1.1 * proof.gap)
+    assert proof.within(1.1 * proof.doubt * proof.gap)
+
+
+def test_what_was_left_is_remembered():
+    """A lower bound of the gap: no parabola, but what a step along the Newton direction would gain at least."""
+    objective, hessian = problem(1, 3)
+    theta = np.zeros(objective.n_logits * objective.n_columns)
+    change = hessian.at(theta)
+    proof, step = _by_conjugate_gradients(objective, Point.of(objective, theta), change, 10, np.inf)
+    reached = min(objective.value(theta + share * step) for share in np.linspace(0, 2, 21))
+    least = objective.value(optimize.minimize(objective, theta, jac=True, method="L-BFGS-B", tol=1e-14).x)
+    assert 0 < proof.least <= objective.value(theta) - least
+    assert proof.least <= objective.value(theta) - reached + 1e-3

@@ -124,7 +124,8 @@ def test_verbose_names_each_preconditioner_and_its_rows(capsys):
     SoftmaxRegression(1e-7, verbose=1).fit(*load_digits(return_X_y=True))
     first, *later, _ = (line.partition("preconditioner: ")[2] for line in capsys.readouterr().out.splitlines())
     assert first == "Kronecker"
-    assert set(later) == {"block"}
+    assert later[0] == "block"
+    assert later[-1] == "full"  # a fit that has taken so long is worth it
 
 
 # Warnings
