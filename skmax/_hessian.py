@@ -32,7 +32,7 @@ LEAST_CURVATURE = 1e-12
 # iterations so far, which conjugate gradients would cost too; or this many operations, about 20 ms.
 _WHOLE_EVALUATIONS, _WHOLE_SHARE, _WHOLE_OPERATIONS = 10, 0.2, 3.3e8
 # What it may cost where nothing else can tell the gap, which is so if the weight decay is less than this share of 1/S.
-_NEEDED_EVALUATIONS, _WEAK = 300, 0.01
+_NEEDED_EVALUATIONS, _WEAK = 1000, 0.01
 # The largest share of the inverse Hessian's trace that the jitter may hide from a bound.
 _HIDDEN = 0.5
 # A Hessian of unit diagonal with a smaller pivot than this is factorised from its rows instead, if that costs no more
