@@ -1,7 +1,7 @@
 """skmax against a reference that proves its own minimum: is `converged_` True only within `tol` of the minimum?
 
-Results: seeds 40000 to 59999, none of which had been seen before, 30 s for 1000 problems on one core, two thirds of it in
-fits (the worst of "bound" are estimates, of fits that did not converge and said so):
+Results: seeds 40000 to 59999, none of which had been seen before, 30 s for 1000 problems on one core, two thirds of it
+in fits (the worst of "bound" are estimates, of fits that did not converge and said so):
 
                          problems unproven    conv   false   10tol     gap   bound    1e-6  warned  runtime  error
     all                     20000       45   19429       -       -      96      24       2     120        -      -
