@@ -39,7 +39,7 @@ import numpy as np
 from scipy import linalg
 
 from skmax._hessian import FactoredHessian, WholeHessian
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 # Below this t, psi equals 1/2 + t/6 to the digits that its own formula would lose.
 _FLAT = 1e-4
@@ -65,8 +65,8 @@ _DROPS, _NEAR = 3, 0.1
 # Conjugate gradients end where the residual adds no more than a fifth to the squared decrement, or after this number of
 # steps or this share of the iterations, whichever is more: a fifth of a fit, as a step takes as long as two iterations.
 _GAP_SLACK, _GAP_STEPS, _GAP_STEPS_SHARE = 1.2, 10, 0.1
-# What an estimate is multiplied with if they end before that: so much more there may be along directions of next to no
-# curvature, which they have not seen.
+# How many times as large as the estimate the gap may be if they end before that, as they have not seen directions of
+# next to no curvature.
 _UNSETTLED = 30
 _NO_CURVATURE, _NOTHING = 1e-100, 1e-20  # the latter of the squared gradient, which rounding leaves
 _HOPELESS = 3.0  # times `tol`: the estimate of a gap that is known to be larger is not refined
@@ -127,12 +127,15 @@ class Certificate:
         Whether the gap is an upper bound and not just an estimate.
     least : float
         A lower bound of the gap.
+    doubt : float
+        How many times as large the gap may be.
     """
 
     gap: float
     change: float
     is_bound: bool
     least: float = 0.0
+    doubt: float = 1.0
 
     @classmethod
     def of(cls, decrement: float, change: float, *, is_bound: bool) -> "Certificate":
@@ -144,7 +147,7 @@ class Certificate:
         return self.change < 1
 
     def within(self, tol: float) -> bool:
-        return bool(self.holds and self.gap <= tol)
+        return bool(self.holds and self.doubt * self.gap <= tol)
 
 
 def _psi(t: float) -> float:
@@ -215,7 +218,7 @@ def certify(
         if not attempt.proof.holds and attempt.preconditioner.is_singular():
             # Products of the Hessian with vectors have more digits than its factor.
             proof, _ = _by_conjugate_gradients(function, attempt.point, attempt.preconditioner, _GAP_STEPS, np.inf)
-            if proof.holds:
+            if proof.change < _SMALL:
                 attempt = dataclasses.replace(attempt, proof=proof)
         floor = dataclasses.replace(floor, gap=max(0.0, attempt.point.value - function.floor))
     elif floor.within(tol):
@@ -379,10 +382,9 @@ def _by_conjugate_gradients(
         direction = residual + ratio * direction
     step = -preconditioner.forward(newton)
     change = function.largest_change(step) if np.isfinite(upper) else np.inf
-    if not settled:
-        upper *= _UNSETTLED
     proof = Certificate.of(np.sqrt(upper), change, is_bound=False)
-    return dataclasses.replace(proof, least=_least(decrement, change)), step
+    doubt = 1.0 if settled else _UNSETTLED
+    return dataclasses.replace(proof, least=_least(decrement, change), doubt=doubt), step
 
 
 def _to_infinity(

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from skmax._change_of_variables import ChangeOfVariables
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._objective import Objective
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Preconditioner(ChangeOfVariables):
         return True
 
     @classmethod
-    def at(cls, objective: Objective, columns: Columns, theta: Float64Array, damping: float = 0.0) -> Self:
+    def at(cls, objective: Objective, columns: ColumnStats, theta: Float64Array, damping: float = 0.0) -> Self:
         """The preconditioner at `theta`, with `damping` added to the curvature of each standardized parameter."""
         raise NotImplementedError
 

@@ -1,6 +1,6 @@
 """The choice of a preconditioner."""
 
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._hessian import MOST_NUMBERS, evaluation_cost
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner
@@ -9,7 +9,7 @@ from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.full import FullPreconditioner
 from skmax._preconditioner.kronecker import KroneckerPreconditioner
 from skmax._preconditioner.low_rank import LowRankPreconditioner
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 # In order of preference: the first form that suits the point, fits into memory and is worth its cost is chosen.
 _FORMS: tuple[type[Preconditioner], ...] = (
@@ -21,7 +21,7 @@ _FORMS: tuple[type[Preconditioner], ...] = (
 
 
 def choose_preconditioner(
-    columns: Columns, objective: Objective, theta: Float64Array, damping: float = 0.0, n_iter: int = 0
+    columns: ColumnStats, objective: Objective, theta: Float64Array, damping: float = 0.0, n_iter: int = 0
 ) -> Preconditioner:
     """The best form of the Hessian at `theta` that pays, or the diagonal.
 
