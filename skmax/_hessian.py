@@ -11,7 +11,7 @@ diag(p) - p p^T = sum_k p_k (e_k - p) (e_k - p)^T, the Hessian is also R^T R wit
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,8 @@ class FactoredHessian(ChangeOfVariables):
     inverse_root, factor, jitter
         r, L and the number that was added to the diagonal of L L^T.
     """
+
+    takes_turns: ClassVar[bool] = False
 
     measured: Float64Array
     by_rows: bool = False
