@@ -1,12 +1,14 @@
 """The choice of a preconditioner.
 
-Where the whole Hessian is affordable, it is the best. Where not, the other forms leave out different parts of it, and
-which of these matter cannot be known from their sizes: the correlations of columns that all classes share, those of a
-class, or the few rows that have most of the curvature. So the choice learns from the progress of the search. It begins
-with the first form in the order of preference. A form stays as long as the search is expected to end soon. Otherwise
-each other form gets a stage. From then on, each stage has the form that promises the most, by its last stage: the
-largest fall of the logarithm of the gap for its operations, among them those that build it. A form whose progress
+Where the whole Hessian or its blocks are affordable, they are the best. Where not, the other forms leave out different
+parts, and which of these matter cannot be known from their sizes: the correlations of columns that classes share, or
+the few rows of each class that have most of the curvature. So the choice learns from the progress of the search. It
+begins with the first form in the order of preference. A form stays as long as the search is expected to end soon.
+Otherwise each other form gets a stage. From then on, each stage has the form that promises the most, by its last stage:
+the largest fall of the logarithm of the gap for its operations, among them those that build it. A form whose progress
 stalls is left for the next best. Operations are counted, not timed, so that a fit can be repeated.
+
+Blocks take no turns: on flavia32 (1907 x 50, 32 classes) their 381 iterations became 599 when they did.
 """
 
 import numpy as np
@@ -23,10 +25,10 @@ from skmax._preconditioner.low_rank import LowRankPreconditioner
 from skmax._preconditioner.shared import SharedPreconditioner
 from skmax._rows import Float64Array
 
-# The whole Hessian, taken whenever it suits the point, fits into memory and is worth its cost.
-_WHOLE: tuple[type[Preconditioner], ...] = (KroneckerPreconditioner, FullPreconditioner)
-# Parts of it, in order of preference.
-_PARTS: tuple[type[Preconditioner], ...] = (BlockPreconditioner, SharedPreconditioner, LowRankPreconditioner)
+# Taken whenever they suit the point, fit into memory and are worth their cost, in order of preference.
+_BEST: tuple[type[Preconditioner], ...] = (KroneckerPreconditioner, FullPreconditioner, BlockPreconditioner)
+# Those that take turns, in order of preference. The first is worth its cost only after some iterations.
+_OTHERS: tuple[type[Preconditioner], ...] = (LowRankPreconditioner, SharedPreconditioner)
 # Another form is tried if the rest of the search is expected to take more than this many times the stage of a trial,
 # which has about so many evaluations.
 _TRIALS, _TRIAL = 2, 15
@@ -48,10 +50,10 @@ def choose_preconditioner(
         fits = form.numbers(objective) <= MOST_NUMBERS
         return fits and form.cost(objective) <= worth and form.suits(objective, theta, damping)
 
-    for form in _WHOLE:
+    for form in _BEST:
         if pays(form):
             return form.at(objective, columns, theta, damping)
-    forms = [form for form in _PARTS if pays(form)]
+    forms = [form for form in _OTHERS if pays(form)]
     if LowRankPreconditioner not in forms:  # which is better than the diagonal alone
         forms.append(DiagonalPreconditioner)
     costs = [form.cost(objective) / evaluation for form in forms]
