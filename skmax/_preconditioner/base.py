@@ -74,6 +74,8 @@ class Preconditioner(ChangeOfVariables):
     name : str
     most_evaluations, evaluations_per_iteration : float
         The cost that is worth while, in evaluations of the objective: a constant, and a part for each iteration so far.
+    takes_turns : bool
+        Whether stages with other forms may come between those with this one, as the choice learns which is best.
     """
 
     name: ClassVar[str]

@@ -14,6 +14,15 @@ class in the curvature, B_k is taken for a_k B. One Cholesky factorisation B + P
     L^-1 (a_k B + P) L^-T = a_k (I - M) + M    with    M = L^-1 P L^-T
 
 has the mean eigenvalue r_k = a_k (1 - m) + m, with m the mean of M's diagonal, and r_k L L^T stands for the block.
+
+Measured, iterations with the diagonal and low rank alone, and with this form: 20000 rows of 512 turned, anisotropic
+columns and 100 classes, at weight decay 1/n, 74 and 15; 10000 of them at 1e-6, 86 and 34; LSA of clinc150, 150 classes,
+15000 rows at 1/n, 21 and 29, in no more time, as this form costs less to build; 8000 rows at 1e-6, 47 and 47, of which
+this form has the first 15 (174 alone).
+
+Tried and rejected, on the second of these sets: the eigenvectors of B and P together, in which a_k B + P is diagonal,
+take 35 iterations, where a_k alone takes 41 to 52 and r_k 36, but an eigendecomposition of p columns; a curvature of each
+class measured in that basis 36; the diagonal of each class with the shared correlations 60.
 """
 
 import dataclasses
