@@ -21,8 +21,8 @@ columns and 100 classes, at weight decay 1/n, 74 and 15; 10000 of them at 1e-6, 
 this form has the first 15 (174 alone).
 
 Tried and rejected, on the second of these sets: the eigenvectors of B and P together, in which a_k B + P is diagonal,
-take 35 iterations, where a_k alone takes 41 to 52 and r_k 36, but an eigendecomposition of p columns; a curvature of each
-class measured in that basis 36; the diagonal of each class with the shared correlations 60.
+take 35 iterations, where a_k alone takes 41 to 52 and r_k 36, but an eigendecomposition of p columns; a curvature of
+each class measured in that basis 36; the diagonal of each class with the shared correlations 60.
 """
 
 import dataclasses
