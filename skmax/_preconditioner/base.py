@@ -20,7 +20,8 @@ class Preconditioner(ChangeOfVariables):
     ----------
     name : str
     most_evaluations, evaluations_per_iteration : float
-        The cost that is worth while, in evaluations of the objective: a constant, and a part for each iteration so far.
+        The cost that is worth while, in evaluations of the objective: a constant or, if it is more, one for each
+        iteration so far.
     """
 
     name: ClassVar[str]

@@ -30,7 +30,7 @@ def choose_preconditioner(
     """
     evaluation = evaluation_cost(objective)
     for form in _FORMS:
-        worth = (form.most_evaluations + form.evaluations_per_iteration * n_iter) * evaluation
+        worth = max(form.most_evaluations, form.evaluations_per_iteration * n_iter) * evaluation
         fits = form.numbers(objective) <= MOST_NUMBERS
         if fits and form.cost(objective) <= worth and form.suits(objective, theta, damping):
             return form.at(objective, columns, theta, damping)
