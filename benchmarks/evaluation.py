@@ -22,7 +22,7 @@ from sklearn._loss import HalfMultinomialLoss  # private: there is no public way
 from sklearn.linear_model._linear_loss import LinearModelLoss
 
 from skmax._objective import Objective
-from skmax._rows import Rows
+from skmax._samples import samples_of
 from skmax._threads import workers
 
 SHAPES = [(20_000, 16, 26), (100_000, 54, 7), (60_000, 784, 10), (20_000, 100, 100), (5_000, 300, 1000)]
@@ -51,15 +51,13 @@ def measure(n_samples, n_features, n_classes):
         [lambda: (X @ coef.T).T @ X, lambda: loss.loss_gradient(table, X, labels, l2_reg_strength=0.1)]
     )
     with workers() as pool:
-        rows = Rows(X, None, pool)
-        objective = Objective(rows, y, n_classes=n_classes, n_logits=n_classes, weight_decay=0.1, fit_intercept=True)
+        samples = samples_of(X, y, n_classes=n_classes, n_logits=n_classes, workers=pool)
+        objective = Objective(samples, weight_decay=0.1)
 
-        def products(within):
-            return sum((coef @ x.T) @ x for _, x, _ in rows.blocks(n_classes, within))
+        def products(samples, within):
+            return sum((coef @ block.x.T) @ block.x for block in samples.blocks(n_classes, within))
 
-        ours, bare = fastest(
-            [lambda: objective(theta.ravel()), lambda: rows.over(products, n=rows.n_samples, cost=objective.cost)]
-        )
+        ours, bare = fastest([lambda: objective(theta.ravel()), lambda: samples.sum(products, cost=objective.cost)])
     return ours, bare, whole, sklearns
 
 

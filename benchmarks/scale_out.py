@@ -47,8 +47,9 @@ from dask import array as da
 from distributed import Client, LocalCluster, wait
 
 from skmax import SoftmaxRegression
+from skmax._objective import Objective
 from skmax._threads import Workers
-from skmax.dask import DaskSoftmaxRegression, _RemoteObjective, _survey
+from skmax.dask import DaskSoftmaxRegression, _RemoteSamples, _survey
 
 N_FEATURES, N_CLASSES, PARTITION = 50, 10, 250_000
 
@@ -72,7 +73,7 @@ def objective(X, y):
     """The objective of a fit."""
     partitions, _ = DaskSoftmaxRegression()._load(X, y, None)
     shape, encoding = _survey(partitions, X.shape[1], None, None)
-    return _RemoteObjective.of(partitions, shape, encoding, fit_intercept=True, pool=Workers())
+    return Objective(_RemoteSamples.of(partitions, shape, encoding, fit_intercept=True, pool=Workers()))
 
 
 def loopback_bytes():

@@ -21,7 +21,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from skmax._path import Fit, Options, Problem, Watch, local_objective
-from skmax._rows import LOGIT_COST, Design, Float64Array, Rows, raw_prediction, take_rows
+from skmax._samples import LOGIT_COST, Block, Design, Float64Array, samples_of
 from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._target import (
@@ -312,27 +312,25 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         fit.
         """
         check_is_fitted(self)
-        X = self._validate_X(X, reset=False)
+        samples = samples_of(self._validate_X(X, reset=False))
 
-        def of_rows(x: Design) -> NDArray:
-            logits = raw_prediction(x, self.coef_, self.intercept_)
+        def of_block(block: Block) -> NDArray:
+            logits = block.raw_prediction(self.coef_, self.intercept_)
             if len(logits) == 1:
                 # The larger one of a pair must be finite, as no softmax can subtract infinity.
                 zero = np.zeros_like(logits)
                 logits = np.concatenate([-logits, zero] if self.intercept_[0] == np.inf else [zero, logits])
             return function(self, logits)
 
-        first = of_rows(take_rows(X, slice(0, 1)))
-        output = np.empty((X.shape[0], *first.shape[1:]), dtype=first.dtype)
+        first = of_block(samples.rows(slice(1)))
+        output = np.empty((samples.n_samples, *first.shape[1:]), dtype=first.dtype)
+
+        def fill(within: slice) -> None:
+            for block in samples.blocks(len(self.coef_), within):
+                output[block.index] = of_block(block)
+
         with workers() as pool:
-            rows = Rows(X, None, pool)
-
-            def fill(within: slice) -> int:
-                for block, x, _ in rows.blocks(len(self.coef_), within):
-                    output[block] = of_rows(x)
-                return 0
-
-            rows.over(fill, n=rows.n_samples, cost=self.coef_.size + LOGIT_COST * len(self.coef_))
+            pool.map_ranges(fill, samples.n_samples, self.coef_.size + LOGIT_COST * len(self.coef_))
         return output
 
     def __sklearn_tags__(self) -> Any:

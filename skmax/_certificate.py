@@ -39,7 +39,7 @@ import numpy as np
 from scipy import linalg
 
 from skmax._hessian import FactoredHessian, WholeHessian
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 # Below this t, psi equals 1/2 + t/6 to the digits that its own formula would lose.
 _FLAT = 1e-4
@@ -65,8 +65,8 @@ _DROPS, _NEAR = 3, 0.1
 # Conjugate gradients end where the residual adds no more than a fifth to the squared decrement, or after this number of
 # steps or this share of the iterations, whichever is more: a fifth of a fit, as a step takes as long as two iterations.
 _GAP_SLACK, _GAP_STEPS, _GAP_STEPS_SHARE = 1.2, 10, 0.1
-# What an estimate is multiplied with if they end before that: so much more there may be along directions of next to no
-# curvature, which they have not seen.
+# How many times as large as the estimate the gap may be if they end before that, as they have not seen directions of
+# next to no curvature.
 _UNSETTLED = 30
 _NO_CURVATURE, _NOTHING = 1e-100, 1e-20  # the latter of the squared gradient, which rounding leaves
 _HOPELESS = 3.0  # times `tol`: the estimate of a gap that is known to be larger is not refined
@@ -80,6 +80,10 @@ class Function(Protocol):
     @property
     def floor(self) -> float:
         """A lower bound of f."""
+
+    @property
+    def has_weak_penalty(self) -> bool:
+        """Whether there may be directions of next to no curvature."""
 
     def hessian_product(self, theta: Float64Array, direction: Float64Array) -> Float64Array: ...
 
@@ -127,12 +131,15 @@ class Certificate:
         Whether the gap is an upper bound and not just an estimate.
     least : float
         A lower bound of the gap.
+    doubt : float
+        How many times as large the gap may be.
     """
 
     gap: float
     change: float
     is_bound: bool
     least: float = 0.0
+    doubt: float = 1.0
 
     @classmethod
     def of(cls, decrement: float, change: float, *, is_bound: bool) -> "Certificate":
@@ -144,7 +151,7 @@ class Certificate:
         return self.change < 1
 
     def within(self, tol: float) -> bool:
-        return bool(self.holds and self.gap <= tol)
+        return bool(self.holds and self.doubt * self.gap <= tol)
 
 
 def _psi(t: float) -> float:
@@ -215,7 +222,7 @@ def certify(
         if not attempt.proof.holds and attempt.preconditioner.is_singular():
             # Products of the Hessian with vectors have more digits than its factor.
             proof, _ = _by_conjugate_gradients(function, attempt.point, attempt.preconditioner, _GAP_STEPS, np.inf)
-            if proof.holds:
+            if proof.change < _SMALL:
                 attempt = dataclasses.replace(attempt, proof=proof)
         floor = dataclasses.replace(floor, gap=max(0.0, attempt.point.value - function.floor))
     elif floor.within(tol):
@@ -344,10 +351,12 @@ def _by_conjugate_gradients(
     g^T d grows with every step towards lambda^2; with a good preconditioner, two or three steps are enough. The rest is
     r^T H^-1 r, with r = g - H d, which is at most ||r||^2 over the smallest eigenvalue of H in the preconditioner's
     coordinates. That is estimated by the smallest Ritz value, or by 1 if the Ritz value is larger: the first steps,
-    which a bad preconditioner wastes on directions of far too much curvature, say nothing about the others. Unless the
-    preconditioner stands for the whole Hessian, two or three steps are not enough to see those of little curvature.
+    which a bad preconditioner wastes on directions of far too much curvature, say nothing about the others. With a weak
+    penalty, and unless the preconditioner stands for the whole Hessian, two or three steps do not see directions of
+    next to no curvature.
     """
-    least_steps = 2 if isinstance(preconditioner, FactoredHessian) else _GAP_STEPS
+    in_doubt = function.has_weak_penalty and not isinstance(preconditioner, FactoredHessian)
+    least_steps = _GAP_STEPS if in_doubt else 2
     residual = preconditioner.backward(point.gradient)
     direction, square, decrement = residual, float(np.dot(residual, residual)), 0.0
     newton, upper, settled, nothing = np.zeros_like(residual), square, square == 0, _NOTHING * square
@@ -379,10 +388,9 @@ def _by_conjugate_gradients(
         direction = residual + ratio * direction
     step = -preconditioner.forward(newton)
     change = function.largest_change(step) if np.isfinite(upper) else np.inf
-    if not settled:
-        upper *= _UNSETTLED
     proof = Certificate.of(np.sqrt(upper), change, is_bound=False)
-    return dataclasses.replace(proof, least=_least(decrement, change)), step
+    doubt = _UNSETTLED if in_doubt and not settled else 1.0
+    return dataclasses.replace(proof, least=_least(decrement, change), doubt=doubt), step
 
 
 def _to_infinity(

@@ -22,9 +22,9 @@ from typing import Self
 
 import numpy as np
 
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._objective import Objective
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +36,13 @@ class ChangeOfVariables:
 
     Attributes
     ----------
-    columns : Columns
+    columns : ColumnStats
         The means and scales that standardize the columns of X.
     damping : float
         A curvature that is added to that of each standardized parameter.
     """
 
-    columns: Columns
+    columns: ColumnStats
     n_logits: int
     fit_intercept: bool
     damping: float

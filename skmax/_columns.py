@@ -16,30 +16,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import linalg
 
-from skmax._rows import Design, Float64Array, Rows
+from skmax._samples import Block, DenseSamples, Float64Array, LocalSamples, Samples
 from skmax._softmax import FloatArray
 
-# Spreads that a column's mean may lie from zero before products lose digits to it, by dtype of X.
+# How many times its spread a column's mean may lie from zero before products lose digits to it, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
 
 _SMALLEST = 1e-145
 
-# Columns whose part that is independent of the others is smaller than this share of the largest are taken for
-# dependent, and for nearly dependent. To find out needs a table of so many numbers at most.
+# The shares of the largest singular value below which columns count as dependent, and as nearly dependent, and the most
+# numbers in a table from which that is found out.
 _DEPENDENT, _NEARLY_DEPENDENT, _LARGEST_TURN = 1e-12, 1e-4, 2**22
-# Columns that have fewer digits than these are as they are: coefficients of a thousand make up for no dependence.
+# The share below which columns count as dependent grows with their lack of digits, but only up to this: coefficients of
+# a thousand make up for no dependence.
 _LEAST_DIGITS = 1e-3
 
-# The factorisation that turns the columns takes 2 n_features n_samples^2 operations, as do n_samples / (2 n_logits)
-# evaluations of the objective. It saves most of a hundred and more, and more still for a full Hessian.
+# The factorisation that rotates the columns takes 2 n_features n_samples^2 operations, as do n_samples / (2 n_logits)
+# evaluations of the objective. It saves most of the cost of a hundred or more, and even more with a full Hessian.
 _ROTATION_PAYS = 200
 
 
 @dataclass(frozen=True)
-class Columns:
-    """The change to columns x~ of zero mean and unit spread, x~ = (x - mean) / scale, turned if need be.
+class ColumnStats:
+    """Means and scales of the columns, for the change to x~ = (x - mean) / scale of zero mean and unit spread.
 
     Attributes
     ----------
@@ -47,7 +48,8 @@ class Columns:
         Weighted mean and standard deviation of each column, or, without an intercept to absorb the mean, 0 and the root
         mean square. A column without spread has scale 1.
     turn : ndarray of shape (n_features, n_features), or None
-        A matrix that x~ is multiplied with: an orthonormal basis V of what the centred and scaled rows span, and zeros.
+        A matrix with which x~ is also multiplied: an orthonormal basis V of what the centred and scaled rows span, and
+        zeros.
     span : ndarray of shape (n_features, rank), or None
         An orthonormal basis of what the centred rows span, where that is not everything.
     """
@@ -59,18 +61,18 @@ class Columns:
 
     @property
     def unit(self) -> Float64Array:
-        """The squares of `squared_deviations` over this are those of x~."""
+        """What the squares of `squared_deviations` must be divided by to give those of x~."""
         return self.scale**2 if self.turn is None else np.ones_like(self.scale)
 
-    def standardized(self, x: Design, intercept: bool) -> Float64Array:
-        """Rows x~ of rows `x`, ending in a 1 if there is an `intercept`. Fills a sparse `x`."""
-        standardized = ((x.toarray() if sparse.issparse(x) else x) - self.mean) / self.scale
+    def standardized(self, block: Block, intercept: bool) -> Float64Array:
+        """The rows x~ of a block, ending in a 1 if there is an `intercept`, as a dense array."""
+        standardized = (block.dense() - self.mean) / self.scale
         if self.turn is not None:
             standardized = standardized @ self.turn
         return np.column_stack([standardized, np.ones(len(standardized))]) if intercept else standardized
 
     def step(self, standardized: Float64Array, intercept: bool) -> Float64Array:
-        """The step in (W, b), with a row for each logit, that a step in the `standardized` (W~, b~) is."""
+        """The step in (W, b), with a row for each logit, that equals a step in the `standardized` (W~, b~)."""
         theta = standardized.copy()
         coef = theta[:, : len(self.scale)]
         if self.turn is not None:
@@ -81,44 +83,46 @@ class Columns:
         return theta
 
     @classmethod
-    def of(cls, rows: Rows, *, centred: bool) -> "Columns":
-        """Measured in one pass. A ValueError names a column too large for that."""
+    def of(cls, samples: Samples, *, centred: bool) -> "ColumnStats":
+        """Measure the columns in one pass. A ValueError names a column whose values are too large for that."""
         # Deviations from the first row, not from 0, lose no digits where the mean is much larger than the spread, and
         # are exact for constant columns. They would fill a sparse X.
-        first = rows.at(slice(1))[0].astype(np.float64) if centred and not rows.is_sparse else np.zeros(rows.n_features)
+        first = np.zeros(samples.n_features)
+        if centred and not samples.is_sparse:
+            first = samples.rows(slice(1)).dense()[0].astype(np.float64)
         with np.errstate(over="ignore"):
-            mean, squares = rows.sum(_moments, first, cost=4 * rows.n_features) / rows.weight_sum
+            mean, squares = samples.sum(_moments, first, cost=4 * samples.n_features) / samples.weight_sum
         if not np.isfinite(squares).all():
             column = int(np.flatnonzero(~np.isfinite(squares))[0])
             raise ValueError(
                 f"X must have values whose squares are finite, up to about 1e150; got larger ones in column {column}."
             )
-        if rows.dtype == np.float32 and rows.n_samples * np.sqrt(squares.max(initial=0)) > np.finfo(np.float32).max:
+        largest = samples.n_samples * np.sqrt(squares.max(initial=0))
+        if samples.dtype == np.float32 and largest > np.finfo(np.float32).max:
             raise ValueError(
                 "X must have values whose sum is finite in its dtype, float32; got larger ones in column "
                 f"{int(squares.argmax())}. Pass X as float64."
             )
         mean = mean if centred else np.zeros_like(mean)
         scale = np.sqrt(np.maximum(squares - mean**2, 0))
-        # What rounding leaves of a constant column, and what is so small that the penalty over its square overflows.
+        # Such a spread is what rounding leaves of a constant column, or the penalty over its square would overflow.
         scale[(scale <= 1e-7 * np.abs(mean)) | (scale < _SMALLEST)] = 0
         return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
 
-    def independent(self, rows: Rows, *, centred: bool, precision: float, digits: float) -> "Columns":
-        """For a fit without penalty, which needs columns that are independent, and has the shortest coefficients else.
+    def independent(self, samples: Samples, *, centred: bool, precision: float, digits: float) -> "ColumnStats":
+        """The independent columns that a fit without penalty needs.
 
-        The same columns, if they are; else turned to a basis of what the rows with weight span, up to `digits`. If the
-        fit is `centred`, differences of rows count, which are the same for the mean: those of one row and the next. As
-        a basis of rows of any length serves, each is scaled to length 1, so that outliers do not hide the others, and
-        those are left out that are as short as the `precision` of X makes them. Columns that are nearly dependent are
-        turned, too: each of the new ones has a scale of its own.
+        These columns are returned if they are independent. Otherwise they are turned to a basis of what the rows with
+        weight span, up to `digits`. If the fit is `centred`, the differences of each row and the next one count, which
+        do not depend on the mean. Each row is scaled to length 1, which leaves the span the same, so that outliers do
+        not hide the other rows. Rows as short as the `precision` of X makes them are left out. Columns that are nearly
+        dependent are turned too: each of the new ones has a scale of its own.
         """
         n_features = len(self.scale)
-        if min(rows.n_samples, n_features) * n_features > _LARGEST_TURN:
+        if min(samples.n_samples, n_features) * n_features > _LARGEST_TURN:
             return self
-        first = rows.at(slice(1))
-        first = (first.toarray() if rows.is_sparse else first).astype(np.float64) if centred else None
-        triangle = rows.sum(_triangle, self.scale, first, precision, cost=2 * n_features**2).matrix
+        first = samples.rows(slice(1)).dense().astype(np.float64) if centred else None
+        triangle = samples.sum(_triangle, self.scale, first, precision, cost=2 * n_features**2).matrix
         if not triangle.size:
             return dataclasses.replace(self, turn=np.zeros((n_features, n_features)), span=np.zeros((n_features, 0)))
         _, values, basis = linalg.svd(triangle, full_matrices=False)
@@ -143,26 +147,26 @@ class Columns:
 
 @dataclass(frozen=True)
 class Triangle:
-    """The R of a QR factorisation of some rows. That of the rows of two adds up to that of all."""
+    """The R of a QR factorisation of some rows. The sum of two is the R of the rows of both."""
 
     matrix: Float64Array
 
     @classmethod
     def of(cls, rows: Float64Array) -> "Triangle":
-        """Long rows first, so that rounding is relative to each row (A. J. Cox and N. J. Higham, 1998)."""
+        """The R of `rows`, long ones first, so that rounding is relative to each row (Cox and Higham, 1998)."""
         return cls(np.asarray(np.linalg.qr(rows[np.argsort(-np.square(rows).sum(axis=1))], mode="r")))
 
     def __add__(self, other: "Triangle") -> "Triangle":
         return Triangle.of(np.vstack([self.matrix, other.matrix]))
 
 
-def _triangle(rows: Rows, within: slice, scale: Float64Array, first: Float64Array | None, precision: float) -> Triangle:
-    """Of the directions in `Columns.independent`."""
-    total = Triangle(np.empty((0, rows.n_features)))
-    for _, x, weight in rows.blocks(rows.n_features, within):
-        x = (x.toarray() if rows.is_sparse else x).astype(np.float64, copy=False)
-        if weight is not None:
-            x = x[weight > 0]
+def _triangle(
+    samples: LocalSamples, within: slice, scale: Float64Array, first: Float64Array | None, precision: float
+) -> Triangle:
+    """The R of the directions in `ColumnStats.independent`."""
+    total = Triangle(np.empty((0, samples.n_features)))
+    for block in samples.blocks(samples.n_features, within):
+        x = block.with_positive_weight(block.dense().astype(np.float64, copy=False))
         size = np.abs(x) / scale
         if first is not None:
             before = np.vstack([first, x[:-1]])[: len(x)]
@@ -174,38 +178,37 @@ def _triangle(rows: Rows, within: slice, scale: Float64Array, first: Float64Arra
     return total
 
 
-def squared_deviations(rows: Rows, within: slice, columns: Columns) -> Iterator[tuple[slice, Design, Any, Any, Any]]:
-    """`rows.blocks` with the deviations of a dense x from the mean, and their squares, in arrays that are used again.
+def squared_deviations(
+    samples: LocalSamples, within: slice, columns: ColumnStats
+) -> Iterator[tuple[Block, Float64Array, Float64Array]]:
+    """Blocks with the deviations of their x from the mean, and their squares, in dense arrays that are used again.
 
-    If the columns are turned, x~ takes the place of the deviations.
-
-    They are as large as a block of X: to allocate them for each would take as long as to fill them.
+    If the columns are turned, x~ takes the place of the deviations. The arrays are as large as a block of X, so that to
+    allocate them for each block would take as long as to fill them.
     """
-    buffer = np.empty((2, 0, rows.n_features))
-    for block, x, weight in rows.blocks(rows.n_features, within):
-        if buffer.shape[1] < x.shape[0]:
-            buffer = np.empty((2, *x.shape))
-        deviation, square = buffer[:, : x.shape[0]]
+    buffer = np.empty((2, 0, samples.n_features))
+    for block in samples.blocks(samples.n_features, within):
+        if buffer.shape[1] < block.n_rows:
+            buffer = np.empty((2, block.n_rows, samples.n_features))
+        deviation, square = buffer[:, : block.n_rows]
         if columns.turn is not None:
-            deviation[:] = columns.standardized(x, False)
+            deviation[:] = columns.standardized(block, False)
         else:
-            np.subtract(x.toarray() if rows.is_sparse else x, columns.mean, out=deviation)
+            np.subtract(block.dense(), columns.mean, out=deviation)
         np.square(deviation, out=square)
-        yield block, x, weight, deviation, square
+        yield block, deviation, square
 
 
-def _moments(rows: Rows, within: slice, first: Float64Array) -> Float64Array:
-    """The sums of the weighted deviations from `first`, and of their squares, of each column."""
-    total = np.zeros((2, rows.n_features))
-    if rows.is_sparse:
-        for _, x, weight in rows.blocks(rows.n_features, within):
-            x = x.astype(np.float64)
-            weight = np.ones(x.shape[0]) if weight is None else weight
-            total += [weight @ x, weight @ (x * x)]
+def _moments(samples: LocalSamples, within: slice, first: Float64Array) -> Float64Array:
+    """The sums of the weighted deviations from `first`, which is 0 for a sparse X, and of their squares."""
+    total = np.zeros((2, samples.n_features))
+    if samples.is_sparse:
+        for block in samples.blocks(samples.n_features, within):
+            total += block.moments(block.weights())
     else:
-        from_first = Columns(first, np.ones_like(first))
-        for _, _, weight, deviation, square in squared_deviations(rows, within, from_first):
-            weight = np.ones(len(square)) if weight is None else weight
+        from_first = ColumnStats(first, np.ones_like(first))
+        for block, deviation, square in squared_deviations(samples, within, from_first):
+            weight = block.weights()
             total += [weight @ deviation, weight @ square]
     return total
 
@@ -257,7 +260,7 @@ class Coordinates:
         """Whether nothing is changed."""
         return self.origin is None and self.basis is None
 
-    def digits(self, columns: Columns, dtype: Any) -> float:
+    def digits(self, columns: ColumnStats, dtype: Any) -> float:
         """The relative precision of the rows of X less the mean, in units of the scale."""
         mean = columns.mean if self.origin is None else columns.mean + (self.origin if self.basis is None else 0)
         digits = 10 * np.finfo(dtype).eps * (1 + np.max(np.abs(mean) / columns.scale, initial=0))
@@ -284,24 +287,23 @@ def _accurate_product(coef: Float64Array, origin: Float64Array) -> Float64Array:
     return (coef.astype(np.longdouble) @ origin.astype(np.longdouble)).astype(np.float64)
 
 
-def work_coordinates(rows: Rows, *, centred: bool, n_logits: int) -> tuple[Coordinates, Rows, Columns]:
-    """The coordinates to fit in, with the rows and their columns as they are there."""
-    columns = Columns.of(rows, centred=centred)
-    if rows.is_sparse:
-        return Coordinates(), rows, columns
-    if rows.X is not None and rows.n_samples < rows.n_features and rows.n_samples <= _ROTATION_PAYS * n_logits:
+def work_coordinates(samples: Samples, *, centred: bool) -> tuple[Coordinates, Samples, ColumnStats]:
+    """The coordinates to fit in, the samples in these coordinates, and the statistics of their columns."""
+    columns = ColumnStats.of(samples, centred=centred)
+    few_rows = samples.n_samples < samples.n_features and samples.n_samples <= _ROTATION_PAYS * samples.n_logits
+    if few_rows and isinstance(samples, DenseSamples):
         # One QR factorisation of X^T, for an X of n_samples x n_samples.
         origin = columns.mean if centred else None
-        deviation = rows.X - columns.mean
+        deviation = samples.X - columns.mean
         basis, triangle = Basis.of(deviation.T)
         # What rounding leaves of directions in which there is no row must not be scaled to unit spread.
         length = np.linalg.norm(triangle, axis=1)
         triangle[length <= 10 * len(triangle) * np.finfo(np.float64).eps * length.max(initial=0)] = 0
-        turned = rows.of_other_columns(np.ascontiguousarray(triangle.T))
-        return Coordinates(origin, basis), turned, Columns.of(turned, centred=centred)
-    far = np.abs(columns.mean) > _FAR[rows.dtype.type] * columns.scale
-    if not (centred and far.any()):
-        return Coordinates(), rows, columns
-    # In the numbers that X has, so that what is subtracted from a row is what `Coordinates` adds to an intercept.
-    origin = np.where(far, columns.mean, 0).astype(rows.dtype).astype(np.float64)
-    return Coordinates(origin), rows.seen_from(origin), Columns(columns.mean - origin, columns.scale)
+        rotated = samples.with_X(np.ascontiguousarray(triangle.T))
+        return Coordinates(origin, basis), rotated, ColumnStats.of(rotated, centred=centred)
+    far = np.abs(columns.mean) > _FAR[samples.dtype.type] * columns.scale
+    if samples.is_sparse or not (centred and far.any()):
+        return Coordinates(), samples, columns
+    # Rounded to the dtype of X, so that what is subtracted from a row is what `Coordinates` adds to an intercept.
+    origin = np.where(far, columns.mean, 0).astype(samples.dtype).astype(np.float64)
+    return Coordinates(origin), samples.with_origin(origin), ColumnStats(columns.mean - origin, columns.scale)

@@ -16,12 +16,12 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
 from skmax._base import BaseSoftmaxRegression, MatrixLike
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._estimator import SoftmaxRegression
 from skmax._hessian import whole_hessian_fits
 from skmax._leave_one_out import leave_one_out_losses
 from skmax._path import Fit, Problem, fit_path, initial_parameters, minima
-from skmax._rows import Design, Float64Array
+from skmax._samples import Design, Float64Array
 from skmax._scorer import LEAST_LOG_PROBABILITY, neg_cross_entropy_scorer
 from skmax._sklearn import CALLER, Interval, Monitor, StrOptions, with_callbacks
 from skmax._target import check_sample_weight, naming
@@ -259,7 +259,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         target = self._encode(y, weight)
         with workers() as pool:
             problem = self._problem(X, target, pool)
-            scale = Columns.of(problem.given.rows, centred=True).scale
+            scale = ColumnStats.of(problem.given.samples, centred=True).scale
             return fit_path(problem, self.weight_decays_.tolist(), self._options()), scale
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -321,7 +321,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             raise ValueError(f"scoring must be 'neg_log_loss' where cv='approximate'; got {self.scoring!r}.")
         objective = problem.objective
         if problem.encoding.is_certain:
-            return np.zeros((objective.rows.n_samples, len(weight_decays))), np.zeros(len(weight_decays))
+            return np.zeros((objective.samples.n_samples, len(weight_decays))), np.zeros(len(weight_decays))
         if not whole_hessian_fits(objective):
             raise ValueError(
                 "cv='approximate' needs the whole Hessian, for at most 2048 coefficients and intercepts; got "
@@ -377,7 +377,7 @@ def _grid(problem: Problem, n_weight_decays: int) -> Float64Array:
         gradient = objective.split(objective(initial_parameters(problem))[1])[0]
         entropy = -np.sum(encoding.frequency * np.log(encoding.frequency))
         strong = np.sum(gradient**2) / (2 * _STRONG_END * entropy)
-    columns = Columns.of(given.rows, centred=given.fit_intercept)
+    columns = ColumnStats.of(given.samples, centred=given.fit_intercept)
     weak = _WEAK_END * np.median(columns.scale**2) / encoding.weight_sum
     # Without this, the ends could be out of order where the columns carry no information on the classes.
     strong = max(strong, 100 * weak)

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._cv import SoftmaxRegressionCV
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 from skmax._scorer import neg_cross_entropy_scorer
 from skmax._softmax import softmax
 

@@ -18,19 +18,21 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from skmax._change_of_variables import ChangeOfVariables
-from skmax._columns import Columns, Triangle, squared_deviations
+from skmax._columns import ColumnStats, Triangle, squared_deviations
 from skmax._objective import Objective
-from skmax._rows import Design, Float64Array, Maximum
+from skmax._samples import Block, Float64Array, LocalSamples, Maximum
 from skmax._softmax import FloatArray, normalize_in_place
 
 # The most numbers that a form of the Hessian may hold, 67 MB, with as many again in its factors.
 MOST_NUMBERS = 2**23
-# A parameter that no row is uncertain about has no curvature; it must not get infinite steps. The curvature of a
-# parameter of a column of unit spread is at most 1/4 plus the weight decay.
+# Where no row is uncertain, a parameter has no curvature; its steps must not be infinite. The curvature of a parameter
+# whose column has unit spread is at most 1/4 plus the weight decay.
 LEAST_CURVATURE = 1e-12
 # What the whole Hessian may cost at the end of a fit, to certify it: this many evaluations; this share of the number of
 # iterations so far, which conjugate gradients would cost too; or this many operations, about 20 ms.
 _WHOLE_EVALUATIONS, _WHOLE_SHARE, _WHOLE_OPERATIONS = 10, 0.2, 3.3e8
+# What it may cost where nothing else can tell the gap.
+_NEEDED_EVALUATIONS = 1000
 # The largest share of the inverse Hessian's trace that the jitter may hide from a bound.
 _HIDDEN = 0.5
 # A Hessian of unit diagonal with a smaller pivot than this is factorised from its rows instead, if that costs no more
@@ -56,7 +58,7 @@ def whole_hessian_numbers(objective: Objective) -> int:
 def evaluation_cost(objective: Objective) -> int:
     """The operations of an evaluation, two for each multiplication: for the rows, SciPy's bookkeeping and the calls."""
     size = objective.n_columns * objective.n_logits
-    return 2 * objective.rows.n_samples * objective.cost + 120 * size + 3_000_000
+    return 2 * objective.samples.n_samples * objective.cost + 120 * size + 3_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +86,17 @@ class FactoredHessian(ChangeOfVariables):
 
     @classmethod
     def of_all_rows(
-        cls, objective: Objective, columns: Columns, theta: Float64Array, damping: float = 0.0, *, by_rows: bool = False
+        cls,
+        objective: Objective,
+        columns: ColumnStats,
+        theta: Float64Array,
+        damping: float = 0.0,
+        *,
+        by_rows: bool = False,
     ) -> Self:
         """The Hessian at `theta`, by a QR factorisation of its rows or by sums of their squares."""
         measured = measure_root(objective, columns, theta) if by_rows else measure(objective, columns, theta)
-        exact = by_rows or (objective.rows.dtype == np.float64 and not damping)
+        exact = by_rows or (objective.samples.dtype == np.float64 and not damping)
         change = cls(
             columns, objective.n_logits, objective.fit_intercept, damping, measured, by_rows, theta if exact else None
         )
@@ -182,24 +190,33 @@ class WholeHessian:
     """The Hessian of `objective` at any point, of all rows and not of a sample of them."""
 
     objective: Objective
-    columns: Columns
+    columns: ColumnStats
 
     @property
     def evaluations(self) -> float:
         """The cost of measuring and factorising it, in evaluations of the objective."""
         size, n_logits = self.objective.n_columns * self.objective.n_logits, self.objective.n_logits
         row = size**2 / 2 + _PAIR_COST * max(1, n_logits * (n_logits - 1) / 2)
-        return (self.objective.rows.n_samples * row + 2 / 3 * size**3) / evaluation_cost(self.objective)
+        return (self.objective.samples.n_samples * row + 2 / 3 * size**3) / evaluation_cost(self.objective)
 
     def pays(self, n_iter: int) -> bool:
         """Whether it costs no more than a few evaluations, a share of `n_iter`, or a few milliseconds."""
         allowed = max(_WHOLE_EVALUATIONS, _WHOLE_SHARE * n_iter, _WHOLE_OPERATIONS / evaluation_cost(self.objective))
         return whole_hessian_fits(self.objective) and self.evaluations <= allowed
 
+    def is_needed(self, preconditioner: object) -> bool:
+        """Whether nothing else can tell how far f is above its minimum.
+
+        A weak penalty leaves directions of next to no curvature, of which conjugate gradients learn nothing in a few
+        steps, unless the preconditioner stands for the whole Hessian.
+        """
+        unknown = self.objective.has_weak_penalty and not isinstance(preconditioner, FactoredHessian)
+        return unknown and whole_hessian_fits(self.objective) and self.evaluations <= _NEEDED_EVALUATIONS
+
     def at(self, theta: Float64Array) -> FactoredHessian:
         """The Hessian at `theta`, to as many digits as the rows have."""
         change = self.roughly_at(theta)
-        by_rows = 2 * self.objective.rows.n_samples * self.objective.n_logits * theta.size**2
+        by_rows = 2 * self.objective.samples.n_samples * self.objective.n_logits * theta.size**2
         if change.is_singular() and by_rows <= _ROWS_EVALUATIONS * evaluation_cost(self.objective):
             change = FactoredHessian.of_all_rows(self.objective, self.columns, theta, by_rows=True)
         return change
@@ -213,7 +230,8 @@ class WholeHessian:
         steps = change.longest_steps()
         if not np.isfinite(steps).all():
             return np.inf
-        return float(self.objective.sum(_largest_sum, self.columns, steps, cost=self.objective.n_columns))
+        samples = self.objective.samples
+        return float(samples.sum(_largest_reach, self.columns, steps, cost=samples.n_columns))
 
     def without_far_rows(
         self, theta: Float64Array, change: FactoredHessian, limit: float
@@ -225,22 +243,22 @@ class WholeHessian:
         steps = change.longest_steps()
         if not np.isfinite(steps).all():
             return None
-        rest = self.objective.without(_far_rows, theta, self.columns, steps, limit)
+        rest = self.objective.without(theta, _is_far, self.columns, self.objective.fit_intercept, steps, limit)
         if rest is None:
             return None
         objective, loss = rest
         # The other rows have less weight, of which the same penalty is a larger share.
-        share = objective.rows.weight_sum / self.objective.rows.weight_sum
+        share = objective.samples.weight_sum / self.objective.samples.weight_sum
         objective = objective.penalised(objective.weight_decay / share)
         return WholeHessian(objective, self.columns), loss, share
 
 
-def measure(objective: Objective, columns: Columns, theta: Float64Array) -> Float64Array:
+def measure(objective: Objective, columns: ColumnStats, theta: Float64Array) -> Float64Array:
     """The Hessian of the loss without the penalty, of shape (d, d), with the classes varying slowest."""
     n_logits, n_columns = objective.n_logits, objective.n_columns
     size = n_logits * n_columns
     first, second = np.triu_indices(n_logits, 1)
-    gram = objective.sum(_pairs, theta, columns, cost=max(len(first), 1) * n_columns**2)
+    gram = objective.samples.sum(_pairs, theta, columns, cost=max(len(first), 1) * n_columns**2)
     hessian = np.zeros((n_logits, n_columns, n_logits, n_columns))
     if n_logits == 1:
         hessian[0, :, 0] = gram[0]
@@ -248,28 +266,28 @@ def measure(objective: Objective, columns: Columns, theta: Float64Array) -> Floa
         hessian[first, :, second] = hessian[second, :, first] = -gram
         every = np.arange(n_logits)
         hessian[every, :, every] = -hessian.sum(axis=2)
-    hessian = hessian.reshape(size, size)
-    hessian /= objective.rows.weight_sum
-    return hessian
+    hessian /= objective.samples.weight_sum
+    return hessian.reshape(size, size)
 
 
-def measure_root(objective: Objective, columns: Columns, theta: Float64Array) -> Float64Array:
+def measure_root(objective: Objective, columns: ColumnStats, theta: Float64Array) -> Float64Array:
     """The R of the module's docstring."""
-    root = objective.sum(_square_roots, theta, columns, cost=objective.n_logits * theta.size**2).matrix
-    root /= np.sqrt(objective.rows.weight_sum)
+    root = objective.samples.sum(_square_roots, theta, columns, cost=objective.n_logits * theta.size**2).matrix
+    root /= np.sqrt(objective.samples.weight_sum)
     return root
 
 
-def measure_diagonal(objective: Objective, columns: Columns, theta: Float64Array) -> Float64Array:
+def measure_diagonal(objective: Objective, columns: ColumnStats, theta: Float64Array) -> Float64Array:
     """The diagonal of the Hessian of the loss, of shape (n_logits, n_columns)."""
-    diagonal = objective.sum(_diagonal, theta, columns, cost=objective.cost) / objective.rows.weight_sum
+    diagonal = objective.samples.sum(_diagonal, theta, columns, cost=objective.cost) / objective.samples.weight_sum
     diagonal[:, : objective.n_features] /= columns.unit
     return diagonal
 
 
-def measure_second_moment(objective: Objective, columns: Columns) -> Float64Array:
+def measure_second_moment(objective: Objective, columns: ColumnStats) -> Float64Array:
     """The weighted mean of x~_i x~_i^T."""
-    return objective.sum(_second_moment, columns, cost=objective.n_columns**2) / objective.rows.weight_sum
+    samples = objective.samples
+    return samples.sum(_second_moment, columns, cost=samples.n_columns**2) / samples.weight_sum
 
 
 def logit_curvature(probability: FloatArray) -> FloatArray:
@@ -277,11 +295,11 @@ def logit_curvature(probability: FloatArray) -> FloatArray:
     return probability * (1 - probability)
 
 
-def weighted_curvature(objective: Objective, theta: Float64Array, x: Design, weight: Float64Array | None) -> FloatArray:
-    """s_i p_i (1 - p_i) of the rows `x`, class-major."""
-    curvature = logit_curvature(objective.probability(theta, x))
-    if weight is not None:
-        curvature *= weight
+def weighted_curvature(block: Block, coef: FloatArray, intercept: FloatArray) -> FloatArray:
+    """s_i p_i (1 - p_i) of the rows of a block, class-major."""
+    curvature = logit_curvature(block.probability(coef, intercept))
+    if block.weight is not None:
+        curvature *= block.weight
     return curvature
 
 
@@ -308,20 +326,20 @@ def factorise(curvature: Float64Array, penalty: Float64Array) -> tuple[Float64Ar
             jitter *= 100
 
 
-def _pairs(objective: Objective, within: slice, theta: Float64Array, columns: Columns) -> Float64Array:
+def _pairs(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats) -> Float64Array:
     """S G_kl of the module's docstring, of shape (n_pairs, n_columns, n_columns).
 
     A single logit makes a pair with the 0 of the other class.
     """
-    n_logits, n_columns = objective.n_logits, objective.n_columns
+    n_logits, n_columns, parameters = samples.n_logits, samples.n_columns, samples.parameters(theta)
     first, second = np.triu_indices(n_logits, 1)
     total = np.zeros((max(len(first), 1), n_columns, n_columns))
-    for _, x, weight in objective.rows.blocks(len(total) + n_columns, within):
-        probability = objective.probability(theta, x)
-        standardized = np.ascontiguousarray(columns.standardized(x, objective.fit_intercept).T)
+    for block in samples.blocks(len(total) + n_columns, within):
+        probability = block.probability(*parameters)
+        standardized = np.ascontiguousarray(columns.standardized(block, samples.fit_intercept).T)
         product = logit_curvature(probability) if n_logits == 1 else probability[first] * probability[second]
-        if weight is not None:
-            product *= weight
+        if block.weight is not None:
+            product *= block.weight
         if len(product) <= _FEW_PAIRS:
             for pair, weights in zip(total, product, strict=True):
                 pair += (standardized * weights) @ standardized.T
@@ -333,13 +351,13 @@ def _pairs(objective: Objective, within: slice, theta: Float64Array, columns: Co
     return total
 
 
-def _square_roots(objective: Objective, within: slice, theta: Float64Array, columns: Columns) -> Triangle:
+def _square_roots(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats) -> Triangle:
     """S^(1/2) R of the module's docstring."""
-    n_logits, size = objective.n_logits, theta.size
+    n_logits, size, parameters = samples.n_logits, theta.size, samples.parameters(theta)
     total = Triangle(np.empty((0, size)))
-    for _, x, weight in objective.rows.blocks(n_logits * size, within):
-        standardized = columns.standardized(x, objective.fit_intercept)
-        logits = objective.raw_prediction(x, *objective.split(theta))
+    for block in samples.blocks(n_logits * size, within):
+        standardized, weight = columns.standardized(block, samples.fit_intercept), block.weight
+        logits = block.raw_prediction(*parameters)
         probability = logits.copy()
         normalize_in_place(probability)
         if n_logits == 1:
@@ -357,48 +375,51 @@ def _square_roots(objective: Objective, within: slice, theta: Float64Array, colu
     return total
 
 
-def _diagonal(objective: Objective, within: slice, theta: Float64Array, columns: Columns) -> Float64Array:
+def _diagonal(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats) -> Float64Array:
     """The sum of s_i p_i (1 - p_i) (x_i - mean, 1)^2, of shape (n_logits, n_columns), or that of turned columns."""
-    mean = columns.mean
-    total = np.zeros((objective.n_logits, objective.n_columns))
+    mean, parameters = columns.mean, samples.parameters(theta)
+    total = np.zeros((samples.n_logits, samples.n_columns))
 
-    def weighted(x: Design, weight: Float64Array | None) -> FloatArray:
-        curvature = weighted_curvature(objective, theta, x, weight)
-        if objective.fit_intercept:
+    def weighted(block: Block) -> FloatArray:
+        curvature = weighted_curvature(block, *parameters)
+        if samples.fit_intercept:
             total[:, -1] += curvature.sum(axis=1)
         return curvature
 
-    if objective.rows.is_sparse and columns.turn is None:  # without filling x
-        for _, x, weight in objective.rows.blocks(objective.n_columns, within):
-            curvature = weighted(x, weight)
-            moment, square = curvature @ x, curvature @ (x * x)
+    if samples.is_sparse and columns.turn is None:  # without filling x
+        for block in samples.blocks(samples.n_columns, within):
+            curvature = weighted(block)
+            moment, square = block.moments(curvature)
             total[:, : len(mean)] += square + mean**2 * curvature.sum(axis=1)[:, None] - 2 * mean * moment
     else:
-        for _, x, weight, _, square in squared_deviations(objective.rows, within, columns):
-            total[:, : len(mean)] += weighted(x, weight) @ square
+        for block, _, square in squared_deviations(samples, within, columns):
+            total[:, : len(mean)] += weighted(block) @ square
     return total
 
 
-def _second_moment(objective: Objective, within: slice, columns: Columns) -> Float64Array:
+def _second_moment(samples: LocalSamples, within: slice, columns: ColumnStats) -> Float64Array:
     """The sum of s_i x~_i x~_i^T."""
-    total = np.zeros((objective.n_columns, objective.n_columns))
-    for _, x, weight in objective.rows.blocks(objective.n_columns, within):
-        standardized = columns.standardized(x, objective.fit_intercept)
+    total = np.zeros((samples.n_columns, samples.n_columns))
+    for block in samples.blocks(samples.n_columns, within):
+        standardized, weight = columns.standardized(block, samples.fit_intercept), block.weight
         total += standardized.T @ standardized if weight is None else (standardized.T * weight) @ standardized
     return total
 
 
-def _largest_sum(objective: Objective, within: slice, columns: Columns, norm: Float64Array) -> Maximum:
-    """The largest sum_j |x~_ij| norm_j of the rows with weight."""
+def _reach(block: Block, columns: ColumnStats, intercept: bool, norm: Float64Array) -> Float64Array:
+    """sum_j |x~_ij| norm_j of each row."""
+    return np.abs(columns.standardized(block, intercept)) @ norm
+
+
+def _largest_reach(samples: LocalSamples, within: slice, columns: ColumnStats, norm: Float64Array) -> Maximum:
+    """The largest reach of a row with weight."""
     largest = 0.0
-    for _, x, weight in objective.rows.blocks(objective.n_columns, within):
-        sums = np.abs(columns.standardized(x, objective.fit_intercept)) @ norm
-        largest = max(largest, float((sums if weight is None else sums[weight > 0]).max(initial=0)))
+    for block in samples.blocks(samples.n_columns, within):
+        reach = block.with_positive_weight(_reach(block, columns, samples.fit_intercept, norm))
+        largest = max(largest, float(reach.max(initial=0)))
     return Maximum(largest)
 
 
-def _far_rows(
-    objective: Objective, block: slice, x: Design, columns: Columns, norm: Float64Array, limit: float
-) -> NDArray[np.bool_]:
-    """Which rows have a sum_j |x~_ij| norm_j above the limit."""
-    return np.abs(columns.standardized(x, objective.fit_intercept)) @ norm > limit
+def _is_far(block: Block, columns: ColumnStats, intercept: bool, norm: Float64Array, limit: float) -> NDArray[np.bool_]:
+    """Which rows have a reach above the limit."""
+    return _reach(block, columns, intercept, norm) > limit

@@ -18,31 +18,31 @@ B 82(4), 965-996.)
 
 import numpy as np
 
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._hessian import WholeHessian
 from skmax._objective import Objective
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array, LocalSamples
 from skmax._softmax import normalize_in_place
 
 
-def leave_one_out_losses(objective: Objective, columns: Columns, theta: Float64Array) -> Float64Array:
+def leave_one_out_losses(objective: Objective, columns: ColumnStats, theta: Float64Array) -> Float64Array:
     """Cross-entropy of each row, of shape (n_samples,), without the row in the fit that ended at `theta`."""
     hessian = WholeHessian(objective, columns).roughly_at(theta)
     n_logits, n_columns = objective.n_logits, objective.n_columns
     coef, _ = objective.split(theta)
     decay = objective.join(objective.weight_decay * coef, np.zeros(n_logits)).ravel()
-    inverse = hessian.inverse().reshape(n_logits, n_columns, n_logits, n_columns) / objective.rows.weight_sum
+    inverse = hessian.inverse().reshape(n_logits, n_columns, n_logits, n_columns) / objective.samples.weight_sum
     cost = objective.cost + theta.size**2
     return np.concatenate(
-        objective.sum(_losses_without, theta, columns, inverse, hessian.inverse_product(decay), cost=cost)
+        objective.samples.sum(_losses_without, theta, columns, inverse, hessian.inverse_product(decay), cost=cost)
     )
 
 
 def _losses_without(
-    objective: Objective,
+    samples: LocalSamples,
     within: slice,
     theta: Float64Array,
-    columns: Columns,
+    columns: ColumnStats,
     inverse: Float64Array,
     inverse_decay: Float64Array,
 ) -> list[Float64Array]:
@@ -50,22 +50,21 @@ def _losses_without(
 
     `inverse` holds the blocks of (S H)^-1 in standardized columns, and `inverse_decay` is H^-1 weight_decay W.
     """
-    n_logits = objective.n_logits
-    losses = []
-    for block, x, weight in objective.rows.blocks(objective.n_columns + n_logits**2, within):
-        standardized = columns.standardized(x, objective.fit_intercept)
-        logits = objective.raw_prediction(x, *objective.split(theta)).astype(np.float64)
+    n_logits, losses = samples.n_logits, []
+    parameters, decay = samples.parameters(theta), samples.parameters(inverse_decay)
+    for block in samples.blocks(samples.n_columns + n_logits**2, within):
+        standardized, weight = columns.standardized(block, samples.fit_intercept), block.weights()
+        logits = block.raw_prediction(*parameters).astype(np.float64)
         probability = logits.copy()
         normalize_in_place(probability)
-        residual = objective.residual(probability, block)
+        residual = block.residual(probability)
         spread = np.empty((len(standardized), n_logits, n_logits))  # M_i
         for k in range(n_logits):
             for m in range(k + 1):
                 product = np.einsum("ij,ij->i", standardized @ inverse[k, :, m], standardized)
                 spread[:, k, m] = spread[:, m, k] = product
-        weight = np.ones(len(standardized)) if weight is None else weight
         shift = np.einsum("ikl,li->ik", spread, residual)
-        shift += objective.raw_prediction(x, *objective.split(inverse_decay)).T / objective.rows.weight_sum
+        shift += block.raw_prediction(*decay).T / samples.weight_sum
         shift *= weight[:, None]
         # M_i A_i, with A_i = diag(p) - p p^T, or p (1 - p) for a single logit
         product = spread * probability.T[:, None, :]

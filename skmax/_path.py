@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmax._certificate import INFINITY, Certificate, Point, approach_infinity
-from skmax._columns import Columns, Coordinates, work_coordinates
+from skmax._columns import ColumnStats, Coordinates, work_coordinates
 from skmax._hessian import WholeHessian
 from skmax._objective import Objective
 from skmax._preconditioner import choose_preconditioner
-from skmax._rows import Design, Float64Array, Rows
+from skmax._samples import Design, Float64Array, LocalSamples
 from skmax._separation import separation
 from skmax._softmax import FloatArray
 from skmax._solver import Preconditioner, Solution, minimize
@@ -38,18 +38,9 @@ _ROUNDING_SHARE = 0.1
 _UNKNOWN = Certificate(np.nan, np.inf, is_bound=False)
 
 
-def local_objective(
-    X: Design, target: Target, *, fit_intercept: bool, pool: Workers | None = None, first: int = 0
-) -> Objective:
-    """The objective of an X in memory, without weight decay. `first` is the place of its first row among all rows."""
-    return Objective(
-        Rows(X, target.sample_weight, pool, first=first),
-        target.values,
-        n_classes=len(target.encoding.frequency),
-        n_logits=target.encoding.n_logits,
-        weight_decay=0.0,
-        fit_intercept=fit_intercept,
-    )
+def local_objective(X: Design, target: Target, *, fit_intercept: bool, pool: Workers | None = None) -> Objective:
+    """The objective of an X in memory, without weight decay."""
+    return Objective(target.samples(X, fit_intercept=fit_intercept, pool=pool))
 
 
 @dataclass(frozen=True)
@@ -64,7 +55,7 @@ class Problem:
         The objective of the columns that the user passed, without weight decay.
     objective : Objective
         The same objective in `coordinates`.
-    columns : Columns
+    columns : ColumnStats
         The means and scales of the columns of `objective`.
     coordinates : Coordinates
         The change from the user's columns to those of `objective`.
@@ -73,7 +64,7 @@ class Problem:
     encoding: Encoding
     given: Objective
     objective: Objective
-    columns: Columns
+    columns: ColumnStats
     coordinates: Coordinates
 
     @classmethod
@@ -81,13 +72,13 @@ class Problem:
         """Measure the columns of `given` and choose the coordinates."""
         if encoding.is_certain:  # the minimum is known, so no column needs to be measured
             n_features = given.n_features
-            return cls(encoding, given, given, Columns(np.zeros(n_features), np.ones(n_features)), Coordinates())
-        coordinates, rows, columns = work_coordinates(given.rows, centred=given.fit_intercept, n_logits=given.n_logits)
-        return cls(encoding, given, given.over(rows), columns, coordinates)
+            return cls(encoding, given, given, ColumnStats(np.zeros(n_features), np.ones(n_features)), Coordinates())
+        coordinates, samples, columns = work_coordinates(given.samples, centred=given.fit_intercept)
+        return cls(encoding, given, given.with_samples(samples), columns, coordinates)
 
     def on(self, pool: Workers) -> "Problem":
         """The same problem on other threads: those it was built on end with their `workers()` block."""
-        given, objective = (each.over(each.rows.on(pool)) for each in (self.given, self.objective))
+        given, objective = (each.with_samples(each.samples.on(pool)) for each in (self.given, self.objective))
         return dataclasses.replace(self, given=given, objective=objective)
 
     def decay(self, weight_decay: WeightDecay) -> float:
@@ -165,7 +156,9 @@ class Fit:
             return None
         far = f"an estimated {self.gap:.1e} above its minimum"
         if self.gap <= options.tol:
-            far += ", which is not certain, as another step would still change the logits of some rows by 1 or more"
+            far += ", which is not certain"
+            if not self.certificate.holds:
+                far += ", as another step would still change the logits of some rows by 1 or more"
         else:
             far += f", further than tol={options.tol:g}"
         if self.n_iter >= options.max_iter:
@@ -200,13 +193,13 @@ class Minimum:
     ----------
     objective : Objective
         The objective with its weight decay, in float64 products whatever the dtype of X.
-    columns : Columns
+    columns : ColumnStats
         Those of the problem, or, without weight decay, columns that are independent.
     solution : Solution
     """
 
     objective: Objective
-    columns: Columns
+    columns: ColumnStats
     solution: Solution
 
 
@@ -282,13 +275,13 @@ def minima(
         yield Minimum(exact, columns, solution)
 
 
-def _independent_columns(problem: Problem, exact: Objective) -> Columns:
+def _independent_columns(problem: Problem, exact: Objective) -> ColumnStats:
     """The columns for a fit without weight decay, turned where they depend on one another."""
-    dtype, coordinates = problem.given.rows.dtype, problem.coordinates
+    dtype, coordinates = problem.given.samples.dtype, problem.coordinates
     # Subtracting an origin is exact, but leaves float64 numbers.
     precision = np.finfo(dtype if coordinates.are_the_users else np.float64).eps
     return problem.columns.independent(
-        exact.rows,
+        exact.samples,
         centred=exact.fit_intercept,
         precision=float(precision),
         digits=coordinates.digits(problem.columns, dtype),
@@ -306,9 +299,9 @@ def _fit_at(problem: Problem, minimum: Minimum, tol: float) -> Fit:
     coef, intercept = coordinates.outward(*objective.split(solution.theta))
     in_user_columns = objective
     if coordinates.basis is not None:
-        rows = problem.given.rows
-        rows = rows if coordinates.origin is None else rows.seen_from(coordinates.origin)
-        in_user_columns = problem.given.over(rows).exactly().penalised(objective.weight_decay)
+        samples = problem.given.samples
+        samples = samples if coordinates.origin is None else samples.with_origin(coordinates.origin)
+        in_user_columns = problem.given.with_samples(samples).exactly().penalised(objective.weight_decay)
 
     def value(dtype: Any) -> float:
         rounded = coef.astype(dtype).astype(np.float64), intercept.astype(dtype).astype(np.float64)
@@ -316,7 +309,7 @@ def _fit_at(problem: Problem, minimum: Minimum, tol: float) -> Fit:
 
     reached = solution.value
     stored = reached if coordinates.are_the_users and objective.weight_decay > 0 else value(np.float64)
-    if problem.given.rows.dtype == np.float32:
+    if problem.given.samples.dtype == np.float32:
         rounded = value(np.float32)
         if rounded - reached <= _ROUNDING_SHARE * tol:
             stored, coef, intercept = rounded, coef.astype(np.float32), intercept.astype(np.float32)
@@ -337,7 +330,7 @@ def _fit_at(problem: Problem, minimum: Minimum, tol: float) -> Fit:
 def _fit_so_far(problem: Problem, theta: Float64Array, loss_curve: list[float]) -> Fit:
     """The fit at `theta`, of whose distance from the minimum nothing is known."""
     parts = problem.coordinates.outward(*problem.objective.split(theta))
-    coef, intercept = (part.astype(problem.given.rows.dtype, copy=False) for part in parts)
+    coef, intercept = (part.astype(problem.given.samples.dtype, copy=False) for part in parts)
     return Fit(
         problem.encoding.classes,
         *_for_all_classes(problem.encoding, coef, intercept),
@@ -350,7 +343,7 @@ def _fit_so_far(problem: Problem, theta: Float64Array, loss_curve: list[float]) 
 
 def _certain_fit(problem: Problem) -> Fit:
     """The fit where one class has all of the weight: its probability is 1 everywhere, at an infinite intercept."""
-    encoding, dtype = problem.encoding, problem.given.rows.dtype
+    encoding, dtype = problem.encoding, problem.given.samples.dtype
     if len(encoding.classes) == 2:
         intercept = np.where(encoding.present[1:], np.inf, -np.inf)
     else:
@@ -377,7 +370,7 @@ def _for_all_classes(encoding: Encoding, coef: FloatArray, intercept: FloatArray
     return all_coef, all_intercept
 
 
-def _with_separation(solution: Solution, objective: Objective, columns: Columns, tol: float) -> Solution:
+def _with_separation(solution: Solution, objective: Objective, columns: ColumnStats, tol: float) -> Solution:
     """Correct the `solution` without weight decay if the search did not notice that the minimum is at infinity."""
     gap = solution.value - objective.floor
     if solution.recession is not None or (solution.converged and gap > tol):
@@ -411,17 +404,17 @@ def _n_unseparated(objective: Objective, theta: Float64Array) -> int:
 
     If there are none, larger logits fit ever better. A target that is spread over classes keeps its logits finite.
     """
-    return objective.sum(_unseparated, theta, cost=objective.cost)
+    return objective.samples.sum(_unseparated, theta, cost=objective.cost)
 
 
-def _unseparated(objective: Objective, within: slice, theta: Float64Array) -> int:
+def _unseparated(samples: LocalSamples, within: slice, theta: Float64Array) -> int:
     """`_n_unseparated` among the rows `within`."""
-    count = 0
-    for block, x, weight in objective.rows.blocks(objective.n_logits, within):
-        off = np.abs(objective.residual(objective.probability(theta, x), block)).max(axis=0) >= 0.5
-        if objective.target.ndim == 2:
-            off |= objective.target[block].max(axis=1) < 1
-        count += int(np.count_nonzero(off if weight is None else off & (weight > 0)))
+    parameters, count = samples.parameters(theta), 0
+    for block in samples.blocks(samples.n_logits, within):
+        off = np.abs(block.residual(block.probability(*parameters))).max(axis=0) >= 0.5
+        if block.target.ndim == 2:
+            off |= block.target.max(axis=1) < 1
+        count += int(np.count_nonzero(block.with_positive_weight(off)))
     return count
 
 

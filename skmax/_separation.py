@@ -1,17 +1,17 @@
 """Whether classes are separated, so that the minimum without weight decay is at infinity: a linear programme.
 
-The objective falls for ever along a direction that changes the logits z_i of no row i for the worse,
+The objective falls for ever along a direction that makes the logits z_i of no row i worse,
 
     z_iy - z_ik >= 0    for a class y of the row and each class k, with equality where k is one of its classes too,
 
-and is not the same for all classes of all rows. As sums of such directions are such directions, there is one that
-separates each pair (i, k) that any of them does, and it has the largest sum of the slacks s_ik in
+unless the direction changes all logits of each row by the same amount. A sum of such directions is another one. So
+there is one that separates each pair (i, k) that any of them does, and it has the largest sum of the slacks s_ik in
 
     z_iy - z_ik >= s_ik,    0 <= s_ik <= 1.
 
-If all slacks are 1, the classes are separated without error, and the objective is as small as one likes. Weights and
-the lengths of the rows do not matter, and that is why this is asked where the search for the minimum ends in doubt:
-weights over many decades, and outliers, hide from it what is separated.
+If all slacks are 1, the classes are separated without error, and the objective can be made as small as one likes. The
+weights and lengths of the rows do not matter here. They do matter to the search for the minimum, from which outliers,
+and weights over many decades, hide what is separated. So this programme is solved where that search ends in doubt.
 
 A. Albert and J. A. Anderson (1984). On the existence of maximum likelihood estimates in logistic regression models.
 Biometrika 71(1), 1-10. K. Konis (2007). Linear programming algorithms for detecting separated data in binary logistic
@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, sparse
 
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._objective import Objective
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array, LocalSamples
 
 # The largest table of constraints, in numbers: HiGHS takes some seconds for it.
 _LARGEST_PROGRAMME = 2**20
@@ -43,12 +43,12 @@ class Separation:
     complete: bool
 
 
-def separation(objective: Objective, columns: Columns) -> Separation | None:
+def separation(objective: Objective, columns: ColumnStats) -> Separation | None:
     """The direction that separates most; None if there is none, or too much work to look for one."""
-    n_rows, size = objective.rows.n_samples, objective.n_logits * objective.n_columns
+    n_rows, size = objective.samples.n_samples, objective.n_logits * objective.n_columns
     if n_rows * objective.n_classes * size > _LARGEST_PROGRAMME:
         return None
-    parts = objective.sum(_rows_with_weight, columns, cost=objective.cost)
+    parts = objective.samples.sum(_rows_with_weight, columns, cost=objective.cost)
     x, y = (np.concatenate(part) for part in zip(*parts, strict=True))
     median = np.array([np.median(column[column > 0]) if column.any() else 1.0 for column in np.abs(x).T])
     scaled = x / median
@@ -79,19 +79,21 @@ def separation(objective: Objective, columns: Columns) -> Separation | None:
     return Separation(step, complete=bool(separated.all()) and not same.any())
 
 
-def _rows_with_weight(objective: Objective, within: slice, columns: Columns) -> list[tuple[Float64Array, Float64Array]]:
-    """Standardised columns and target distributions, with a row of each for each sample."""
+def _rows_with_weight(
+    samples: LocalSamples, within: slice, columns: ColumnStats
+) -> list[tuple[Float64Array, Float64Array]]:
+    """Standardized columns and target distributions, with a row of each for each sample."""
     parts = []
-    for block, x, weight in objective.rows.blocks(objective.n_columns, within):
-        kept: NDArray | slice = slice(None) if weight is None else weight > 0
-        target = objective.class_major(block)
+    for block in samples.blocks(samples.n_columns, within):
+        target = block.class_major_target()
         if target.ndim == 1:
-            target = np.equal.outer(np.arange(objective.n_classes), target).astype(np.float64)
-        parts.append((columns.standardized(x, objective.fit_intercept)[kept], target.T[kept]))
+            target = np.equal.outer(np.arange(samples.n_classes), target).astype(np.float64)
+        standardized = columns.standardized(block, samples.fit_intercept)
+        parts.append((block.with_positive_weight(standardized), block.with_positive_weight(target.T)))
     return parts
 
 
 def _products(ahead: Float64Array, x: Float64Array, pairs: NDArray[np.bool_]) -> Float64Array:
-    """What z_iy - z_ik are of the parameters, a row for each of `pairs` (i, k)."""
+    """The coefficients of the parameters in z_iy - z_ik, with a row for each of `pairs` (i, k)."""
     row, other = np.nonzero(pairs)
     return np.einsum("pl,pj->plj", ahead[row, other], x[row]).reshape(len(row), ahead.shape[-1] * x.shape[-1])

@@ -28,7 +28,7 @@ from scipy import optimize
 from skmax._certificate import Certificate, Function, LinearChange, Point, Steps, certify
 from skmax._hessian import WholeHessian
 from skmax._preconditioner.base import Progress, Stage
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 # An old preconditioner underestimates the gap, so a stage aims for a part of `tol`: that is cheaper than another stage.
 _STAGE_TOL = 0.3
@@ -147,11 +147,12 @@ def minimize(
             if damping and np.isfinite(estimate):
                 # The damping hides what is left to gain along directions of less curvature.
                 preconditioner = precondition(exact, point.theta, 0.0, progress)
+            needed = hessian if hessian is not None and hessian.is_needed(preconditioner) else newton
             attempt = certify(
                 exact,
                 point,
                 preconditioner,
-                newton if np.isfinite(estimate) else None,
+                needed if np.isfinite(estimate) else None,
                 tol,
                 n_iter=n_iter,
                 steps=Steps(0 if stopped else max_iter - n_iter, accept),

@@ -1,4 +1,4 @@
-"""Encodes the `y` and weights that a user passes as the classes, targets and weights that the objective takes."""
+"""The encoding of the user's `y` and weights as the classes, targets and weights of the objective."""
 
 import math
 import re
@@ -15,8 +15,9 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from skmax._rows import Float64Array
+from skmax._samples import Design, Float64Array, LocalSamples, samples_of
 from skmax._softmax import check_distributions
+from skmax._threads import Workers
 
 _NOT_ONE_DISTRIBUTION = (
     " The classes of a softmax exclude one another. For counts or votes, divide each row by its sum and pass the sums"
@@ -59,7 +60,7 @@ class Part:
 
     @classmethod
     def of(cls, y: NDArray) -> "Part":
-        """Read `y`. A TypeError or ValueError says so if it holds neither labels nor distributions."""
+        """Read `y`. Raises a TypeError or ValueError if it holds neither labels nor distributions."""
         with naming("y", LABELS_OR_DISTRIBUTIONS):
             distributions = as_distributions(y)
             if distributions is None:
@@ -70,7 +71,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Encoding:
-    """The classes and their total weights, and so how each part of `y` is encoded. It is known from all parts together.
+    """The classes and their total weights, which all parts of `y` together determine, and so how each part is encoded.
 
     Attributes
     ----------
@@ -139,7 +140,7 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Target:
-    """What the objective needs to know of the `y` and the weights of some rows.
+    """The `y` and the weights of some rows, encoded for the objective.
 
     Attributes
     ----------
@@ -154,6 +155,21 @@ class Target:
     encoding: Encoding
     values: NDArray
     sample_weight: Float64Array | None
+
+    def samples(
+        self, X: Design, *, fit_intercept: bool, pool: Workers | None = None, row_offset: int = 0
+    ) -> LocalSamples:
+        """The samples of these rows, given their X."""
+        return samples_of(
+            X,
+            self.values,
+            self.sample_weight,
+            n_classes=len(self.encoding.frequency),
+            n_logits=self.encoding.n_logits,
+            fit_intercept=fit_intercept,
+            workers=pool,
+            row_offset=row_offset,
+        )
 
 
 def all_labels(parts: Sequence[tuple[NDArray | None, int]], classes: ArrayLike | None) -> NDArray:

@@ -7,6 +7,7 @@ because they spin while they wait.
 """
 
 import functools
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 
+# A thread takes about 0.1 ms to start: less work than this many multiplications is done sooner without.
+_THREADING_PAYS = 2**21
+
 
 @functools.cache
 def _linear_algebra() -> ThreadpoolController:
@@ -29,9 +33,9 @@ def _linear_algebra() -> ThreadpoolController:
 class _OneThread:
     """Holds the linear algebra to one thread while any fit runs: limits are global, and fits may run in threads.
 
-    An interrupt may come between any two steps of `enter` and `leave`. They are such that `leave` gives back all that
-    was taken until then, and does no harm where there is nothing to give back: who enters leaves twice, as one
-    interrupt cannot cut both short. For this the lock is one that a thread may take again, and give back if it has it.
+    An interrupt may come between any two steps of `enter` and `leave`. Therefore `leave` gives back whatever was taken
+    until then, and does no harm if nothing was. Callers of `enter` call `leave` twice, as one interrupt cannot cut both
+    short. This requires a reentrant lock, which a thread can release if it holds it.
     """
 
     def __init__(self) -> None:
@@ -39,13 +43,13 @@ class _OneThread:
         self.renew()
 
     def renew(self) -> None:
-        """For a process that was forked: the threads that fitted, or held the lock, are not in it."""
+        """Start afresh in a forked process, in which the threads that fitted, or held the lock, do not exist."""
         self._lock = threading.RLock()
         self._users: set[object] = set()
         self._restore()
 
     def enter(self, user: object) -> int:
-        """Hold it until `user` leaves; return the number of threads that was allowed."""
+        """Hold the linear algebra to one thread until `user` leaves; return the number of threads allowed before."""
         try:
             self._lock.acquire()
             controllers = _linear_algebra().lib_controllers
@@ -87,7 +91,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Workers:
-    """Maps a function over the ranges of rows, one for each thread; the results come in the order of the ranges."""
+    """Maps functions over the rows or classes, on threads; the results come in the order of the arguments."""
 
     def __init__(self, n_threads: int = 1) -> None:
         self.n_threads = n_threads
@@ -95,11 +99,25 @@ class Workers:
         self._process = os.getpid()
 
     def map(self, function: Callable[[Any], T], ranges: list[Any]) -> list[T]:
-        # A process that was forked has none of the threads.
+        # A forked process does not have the threads of its parent.
         if self._pool is None or len(ranges) == 1 or os.getpid() != self._process:
             return [function(part) for part in ranges]
         others = [self._pool.submit(function, part) for part in ranges[1:]]
         return [function(ranges[0]), *(other.result() for other in others)]
+
+    def map_ranges(self, function: Callable[[slice], T], n: int, cost: int) -> list[T]:
+        """`function(range)` of the ranges that make up `n` things, of `cost` multiplications each.
+
+        There is one range for each thread where that pays.
+        """
+        n_ranges = self.n_threads if n * cost >= _THREADING_PAYS else 1
+        edges = [n * i // n_ranges for i in range(n_ranges + 1)]
+        return self.map(function, [slice(*edge) for edge in itertools.pairwise(edges)])
+
+    def map_each(self, function: Callable[[int], T], n: int, cost: int) -> list[T]:
+        """`function(k)` of each k below `n`, as for loops over classes."""
+        parts = self.map_ranges(lambda range_: [function(k) for k in range(range_.start, range_.stop)], n, cost)
+        return list(itertools.chain.from_iterable(parts))
 
     def close(self) -> None:
         if self._pool is not None:
@@ -108,10 +126,10 @@ class Workers:
 
 @contextmanager
 def workers(n_threads: int | None = None) -> Iterator[Workers]:
-    """As many workers as the limits in force allow: those of threadpoolctl, joblib and OMP_NUM_THREADS, and the cores.
+    """As many workers as the cores and the limits of threadpoolctl, joblib and OMP_NUM_THREADS allow.
 
-    A fit inside a process of joblib's, or in a thread beside another fit, finds fewer allowed, or one. `n_threads` is
-    for who knows how many there are.
+    A fit inside a process of joblib's, or in a thread beside another fit, may use fewer threads, or a single one. With
+    `n_threads`, there are that many, whatever the limits.
     """
     user = object()
     pool: Workers | None = None

@@ -1,21 +1,23 @@
 """Softmax regression on Dask collections: the sums over rows are computed where the rows are.
 
 The objective, its gradient, the products with its Hessian, the statistics of the columns and the parts of a
-preconditioner are sums over rows of functions that depend only on their rows and arguments (`Rows.sum`,
-`Objective.sum`). Here the rows are in the partitions of a Dask collection. Each partition has a local `Objective` on
-the worker that holds it. A sum sends the function and its arguments, mostly the parameters, to the workers and brings
-back one result, added up by a tree in the order of the partitions. Everything else (the solver, the preconditioners,
-`tol`, `gap_`) is the code that :class:`SoftmaxRegression` uses.
+preconditioner are sums over rows of kernels, functions that depend only on their samples, range and arguments
+(`Samples.sum`). Here the rows are in the partitions of a Dask collection, and each partition is a `LocalSamples` on the
+worker that holds it. A sum sends the kernel and its arguments, mostly the parameters, to the workers and brings back
+one result, added up by a tree in the order of the partitions. Everything else (the objective, the solver, the
+preconditioners, `tol`, `gap_`) is the code that :class:`SoftmaxRegression` uses.
 """
 
 import copy
+import dataclasses
 import functools
+import itertools
 import operator
 import uuid
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,8 +28,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmax._base import BaseSoftmaxRegression, FeatureNames
 from skmax._estimator import SoftmaxRegression
 from skmax._objective import Objective
-from skmax._path import Problem, WeightDecay, fit_path, local_objective
-from skmax._rows import Design, Float64Array, Rows
+from skmax._path import Problem, WeightDecay, fit_path
+from skmax._samples import Block, Design, Float64Array, LocalSamples, Samples, samples_of
 from skmax._sklearn import Monitor, with_callbacks
 from skmax._softmax import FloatArray
 from skmax._target import Encoding, Part, all_labels, check_sample_weight, class_indices, class_totals
@@ -48,6 +50,7 @@ T = TypeVar("T")
 
 # The number of results that are added at a node of the tree.
 _BRANCHES = 8
+_WEIGHT_SUM = operator.attrgetter("weight_sum")
 
 
 class DaskSoftmaxRegression(BaseSoftmaxRegression):
@@ -170,8 +173,8 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         last = self._last_parameters(encoding, shape.n_features, feature_names) if self.warm_start else None
         monitor = Monitor(self, X, y, sample_weight, self.max_iter)
         with workers() as pool:
-            objective = _RemoteObjective.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
-            problem = Problem.of(objective, encoding)
+            samples = _RemoteSamples.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
+            problem = Problem.of(Objective(samples), encoding)
             options = self._options(self._watch(monitor, feature_names))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
         self._finish(fit, feature_names, monitor)
@@ -302,35 +305,29 @@ class _Partitions:
         n_threads = sum(client.nthreads().values())
         self.n_threads = max(1, n_threads // len(parts))
 
-    def map(self, function: Callable[..., Any], *args: Any, each: Sequence[Any] | None = None) -> "_Partitions":
-        """`function(value, *args)` for each partition; with `each`, `function(value, own, *args)` with its own item."""
-        own = [()] * len(self.parts) if each is None else [(item,) for item in each]
-        parts = [
-            dask.delayed(function, pure=False)(part, *item, *args) for part, item in zip(self.parts, own, strict=True)
-        ]
+    def map(self, function: Callable[..., Any], *args: Any, each: Mapping[int, Any] | None = None) -> "_Partitions":
+        """`function(value, *args)` for each partition; with `each`, `function(value, each[place], *args)`."""
         other = copy.copy(self)
-        other.parts = self._run(self.client.persist, parts) if self.persist else parts
+        tasks = self._tasks(function, args, each)
+        other.parts = self._run(self.client.persist, tasks) if self.persist else tasks
         return other
 
-    def gather(self, function: Callable[..., T], *args: Any) -> list[T]:
-        """`function(value, *args)` of each partition."""
-        return self._run(
-            self.client.compute, [dask.delayed(function, pure=False)(part, *args) for part in self.parts], wait=True
-        )
+    def gather(self, function: Callable[..., T], each: Mapping[int, Any] | None = None) -> list[T]:
+        """`function(value)` of each partition; with `each`, `function(value, each[place])` of those in it."""
+        return self._run(self.client.compute, self._tasks(function, (), each), wait=True)
 
-    def gather_some(self, function: Callable[..., T], which: Sequence[int], each: Sequence[Any]) -> list[T]:
-        """`function(value, own)` of the partitions `which`, with the item of `each` that belongs to it."""
-        tasks = [
-            dask.delayed(function, pure=False)(self.parts[place], own) for place, own in zip(which, each, strict=True)
-        ]
-        return self._run(self.client.compute, tasks, wait=True)
+    def _tasks(self, function: Callable[..., Any], args: tuple[Any, ...], each: Mapping[int, Any] | None) -> list[Any]:
+        lazy = dask.delayed(function, pure=False)
+        if each is None:
+            return [lazy(part, *args) for part in self.parts]
+        return [lazy(self.parts[place], own, *args) for place, own in each.items()]
 
     def sum(self, function: Callable[..., T], *args: Any) -> T:
         """The sum of `function(value, *args)`, in the order of the partitions."""
         # The arguments, mostly the parameters, are a task of their own, so that all sums share one copy, and Dask makes
         # another if it is lost.
         shared = dask.delayed(args, name=f"arguments-{uuid.uuid4().hex}", traverse=False)
-        level = [dask.delayed(_apply, pure=False)(function, part, shared, self.n_threads) for part in self.parts]
+        level = [dask.delayed(_apply, pure=False)(function, part, shared) for part in self.parts]
         while len(level) > 1:
             level = [
                 dask.delayed(functools.reduce, pure=False)(operator.add, level[start : start + _BRANCHES])
@@ -358,7 +355,7 @@ class _Partitions:
 
 @dataclass(frozen=True)
 class _Shape:
-    """What the client knows of the rows.
+    """What the client knows about the rows.
 
     Attributes
     ----------
@@ -381,96 +378,75 @@ class _Shape:
         return np.cumsum([0, *self.n_samples]).tolist()
 
 
-class _RemoteRows(Rows):
-    """Rows in partitions: sums over rows are computed on the workers, loops over classes on the client."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _RemoteSamples(Samples):
+    """Samples in partitions: the workers compute sums over rows, the client computes loops over classes."""
 
-    def __init__(self, partitions: _Partitions, shape: _Shape, weight_sum: float, pool: Workers) -> None:
-        self.partitions = partitions
-        self.shape = shape
-        self.X = self.sample_weight = None
-        self.n_samples, self.n_features = shape.edges[-1], shape.n_features
-        self.dtype, self.is_sparse = shape.dtype, shape.is_sparse
-        self.weight_sum = weight_sum
-        self.first = 0
-        self.workers = pool
-
-    def sum(self, function: Callable[..., T], *args: Any, cost: int) -> T:
-        return self.partitions.sum(_sum_of_rows, function, args, cost)
-
-    def seen_from(self, origin: Float64Array) -> "_RemoteRows":
-        return _RemoteRows(self.partitions.map(_seen_from, origin), self.shape, self.weight_sum, self.workers)
-
-    def in_float64(self) -> "_RemoteRows":
-        if self.dtype == np.float64:
-            return self
-        other = copy.copy(self)
-        other.partitions, other.dtype = self.partitions.map(_in_float64), np.dtype(np.float64)
-        return other
-
-    def at(self, index: NDArray[np.intp] | slice) -> Design:
-        return self.fetch(index)[0]
-
-    def fetch(self, index: NDArray[np.intp] | slice) -> tuple[Design, NDArray, Float64Array | None]:
-        """X, targets and weights of some rows, in the order of their places."""
-        index = np.arange(self.n_samples)[index] if isinstance(index, slice) else index
-        edges = self.shape.edges
-        bounds = np.searchsorted(index, edges)
-        which = [place for place in range(len(edges) - 1) if bounds[place + 1] > bounds[place]]
-        own = [index[bounds[place] : bounds[place + 1]] - edges[place] for place in which]
-        fetched = self.partitions.gather_some(_take, which, own)
-        X, target, weight = zip(*fetched, strict=True)
-        if any(values.ndim == 2 for values in target):  # in other partitions, each row may have one class
-            identity = np.eye(max(values.shape[1] for values in target if values.ndim == 2))
-            target = tuple(values if values.ndim == 2 else identity[values] for values in target)
-        return (
-            sparse.vstack(X, format="csr") if self.is_sparse else np.concatenate(X),
-            np.concatenate(target),
-            None if weight[0] is None else np.concatenate(weight),
-        )
-
-
-class _RemoteObjective(Objective):
-    """The objective over `_RemoteRows`."""
-
-    rows: _RemoteRows
+    partitions: _Partitions  # of a LocalSamples each
+    edges: list[int]
 
     @classmethod
-    def of(
-        cls, loaded: _Partitions, shape: _Shape, encoding: Encoding, *, fit_intercept: bool, pool: Workers
-    ) -> "_RemoteObjective":
-        """The objective of loaded partitions, without weight decay."""
-        options = encoding, shape.dtype, shape.is_sparse, fit_intercept
-        local = loaded.map(_local_objective, *options, each=shape.edges[:-1])
+    def of(cls, loaded: _Partitions, shape: _Shape, encoding: Encoding, *, fit_intercept: bool, pool: Workers) -> Self:
+        """The samples of loaded partitions, with encoded targets."""
+        local = loaded.map(_local_samples, encoding, shape, fit_intercept, each=dict(enumerate(shape.edges[:-1])))
         return cls(
-            _RemoteRows(local, shape, sum(local.gather(_weight_sum)), pool),
-            np.empty(0, dtype=np.intp),  # the targets stay in the partitions
+            partitions=local,
+            edges=shape.edges,
+            n_samples=shape.edges[-1],
+            n_features=shape.n_features,
             n_classes=len(encoding.frequency),
             n_logits=encoding.n_logits,
-            weight_decay=0.0,
             fit_intercept=fit_intercept,
+            dtype=shape.dtype,
+            is_sparse=shape.is_sparse,
+            weight_sum=sum(local.gather(_WEIGHT_SUM)),
+            workers=pool,
         )
 
-    def sum(self, function: Callable[..., T], *args: Any, cost: int) -> T:
-        return self.rows.partitions.sum(_sum_of_objective, function, args, cost)
+    def sum(self, kernel: Callable[..., T], *args: Any, cost: int) -> T:
+        return self.partitions.sum(_sum_of_partition, self.partitions.n_threads, kernel, args, cost)
 
-    def of_rows(self, index: NDArray[np.intp] | slice, factor: Float64Array | None) -> Objective:
-        X, target, weight = self.rows.fetch(index)
-        if factor is not None:
-            weight = factor if weight is None else factor * weight
-        return Objective(
-            Rows(X, weight, self.rows.workers),
-            target,
+    def with_origin(self, origin: Float64Array) -> Self:
+        return dataclasses.replace(self, partitions=self.partitions.map(LocalSamples.with_origin, origin))
+
+    def in_float64(self) -> Self:
+        if self.dtype == np.float64:
+            return self
+        partitions = self.partitions.map(LocalSamples.in_float64)
+        return dataclasses.replace(self, partitions=partitions, dtype=np.dtype(np.float64))
+
+    def without(self, which: Callable[..., NDArray[np.bool_]], *args: Any, cost: int) -> Self:
+        partitions = self.partitions.map(functools.partial(LocalSamples.without, cost=cost), which, *args)
+        return dataclasses.replace(self, partitions=partitions, weight_sum=sum(partitions.gather(_WEIGHT_SUM)))
+
+    def rows(self, index: NDArray[np.intp] | slice) -> Block:
+        return self._fetch(index).rows(slice(None))
+
+    def gather(self, index: NDArray[np.intp], factor: Float64Array) -> LocalSamples:
+        fetched = self._fetch(index)
+        return fetched.reweighted(factor if fetched.sample_weight is None else factor * fetched.sample_weight)
+
+    def _fetch(self, index: NDArray[np.intp] | slice) -> LocalSamples:
+        """The rows at `index`, in ascending order, in the memory of the client."""
+        index = np.arange(self.n_samples)[index] if isinstance(index, slice) else index
+        bounds = np.searchsorted(index, self.edges)
+        places = zip(self.edges[:-1], itertools.pairwise(bounds), strict=True)
+        parts = [index[start:stop] - edge for edge, (start, stop) in places]
+        own = {place: part for place, part in enumerate(parts) if len(part)}
+        blocks = self.partitions.gather(LocalSamples.rows, own)
+        x, target, weight = zip(*((block.x, block.target, block.weight) for block in blocks), strict=True)
+        if any(values.ndim == 2 for values in target):  # in other partitions, each row may have one class
+            identity = np.eye(self.n_classes)
+            target = tuple(values if values.ndim == 2 else identity[values] for values in target)
+        return samples_of(
+            sparse.vstack(x, format="csr") if self.is_sparse else np.concatenate(x),
+            np.concatenate(target),
+            None if weight[0] is None else np.concatenate(weight),
             n_classes=self.n_classes,
             n_logits=self.n_logits,
-            weight_decay=self.weight_decay,
             fit_intercept=self.fit_intercept,
+            workers=self.workers,
         )
-
-    def here(self) -> Objective:
-        return self.of_rows(slice(None), None)
-
-    def without(self, which: Callable[..., NDArray[np.bool_]], theta: Float64Array, *args: Any) -> None:
-        return None
 
 
 def _survey(
@@ -494,11 +470,10 @@ def _survey(
     return shape, Encoding.of(labels, total, class_weight)
 
 
-@sizeof.register(Objective)
-def _size_of_objective(objective: Objective) -> int:
-    """The scheduler sends tasks to where the data is, and needs its size."""
-    rows = objective.rows
-    values = (rows.X, objective.target, rows.sample_weight)
+@sizeof.register(LocalSamples)
+def _size_of_samples(samples: LocalSamples) -> int:
+    """The size, by which the scheduler decides whether to move data or send tasks to it."""
+    values = (samples.X, samples.target, samples.sample_weight)
     return sum(sizeof(value) for value in values if value is not None)
 
 
@@ -542,64 +517,38 @@ def _found(loaded: tuple[Design, Part, Float64Array | None]) -> tuple[int, Any, 
     return X.shape[0], X.dtype, sparse.issparse(X), (part.labels, part.n_columns)
 
 
-def _totals(loaded: tuple[Design, Part, Float64Array | None], n_threads: int, labels: NDArray) -> Float64Array:
+def _totals(loaded: tuple[Design, Part, Float64Array | None], labels: NDArray) -> Float64Array:
     X, part, weight = loaded
     if X.shape[0] == 0:
         return np.zeros(len(labels))
     return class_totals(class_indices(part, labels), weight, len(labels))
 
 
-def _local_objective(
+def _local_samples(
     loaded: tuple[Design, Part, Float64Array | None],
-    first: int,
+    row_offset: int,
     encoding: Encoding,
-    dtype: Any,
-    is_sparse: bool,
+    shape: _Shape,
     fit_intercept: bool,
-) -> Objective:
+) -> LocalSamples:
     X, part, weight = loaded
-    X = X.astype(dtype, copy=False)
-    if is_sparse and not sparse.issparse(X):
+    X = X.astype(shape.dtype, copy=False)
+    if shape.is_sparse:
         X = sparse.csr_array(X)
     if X.shape[0] == 0:
         part = Part(encoding.classes, part.values)
-    target = encoding.apply(part, weight)
-    return local_objective(X, target, fit_intercept=fit_intercept, first=first)
+    return encoding.apply(part, weight).samples(X, fit_intercept=fit_intercept, row_offset=row_offset)
 
 
-def _apply(function: Callable[..., T], value: Any, args: tuple[Any, ...], n_threads: int) -> T:
-    return function(value, n_threads, *args)
+def _apply(function: Callable[..., T], value: Any, args: tuple[Any, ...]) -> T:
+    return function(value, *args)
 
 
-def _sum_of_objective(
-    objective: Objective, n_threads: int, function: Callable[..., T], args: tuple[Any, ...], cost: int
+def _sum_of_partition(
+    samples: LocalSamples, n_threads: int, kernel: Callable[..., T], args: tuple[Any, ...], cost: int
 ) -> T:
     with workers(n_threads) as pool:
-        return objective.over(objective.rows.on(pool)).sum(function, *args, cost=cost)
-
-
-def _sum_of_rows(
-    objective: Objective, n_threads: int, function: Callable[..., T], args: tuple[Any, ...], cost: int
-) -> T:
-    with workers(n_threads) as pool:
-        return objective.rows.on(pool).sum(function, *args, cost=cost)
-
-
-def _weight_sum(objective: Objective) -> float:
-    return objective.rows.weight_sum
-
-
-def _in_float64(objective: Objective) -> Objective:
-    return objective.over(objective.rows.in_float64())
-
-
-def _seen_from(objective: Objective, origin: Float64Array) -> Objective:
-    return objective.over(objective.rows.seen_from(origin))
-
-
-def _take(objective: Objective, index: NDArray[np.intp]) -> tuple[Design, NDArray, Float64Array | None]:
-    weight = objective.rows.sample_weight
-    return objective.rows.at(index), objective.target[index], None if weight is None else weight[index]
+        return samples.on(pool).sum(kernel, *args, cost=cost)
 
 
 def _predict(

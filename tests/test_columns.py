@@ -5,8 +5,8 @@ import pytest
 from scipy import sparse
 
 from skmax import SoftmaxRegression, cross_entropy
-from skmax._columns import Columns, Coordinates, work_coordinates
-from skmax._rows import Rows
+from skmax._columns import ColumnStats, Coordinates, work_coordinates
+from skmax._samples import samples_of
 
 
 def objective(model, X, y, weight_decay):
@@ -18,7 +18,7 @@ def objective(model, X, y, weight_decay):
 
 def test_constant_columns_are_found_exactly_however_far_from_zero():
     X = np.column_stack([np.full(1000, 1.24e18), np.full(1000, 0.1), np.arange(1000.0), 1e9 + np.arange(1000.0) % 2])
-    columns = Columns.of(Rows(X), centred=True)
+    columns = ColumnStats.of(samples_of(X), centred=True)
     np.testing.assert_array_equal(columns.mean[:2], [1.24e18, 0.1])
     np.testing.assert_array_equal(columns.scale[:2], 1)
     np.testing.assert_allclose(columns.scale[2:], [X[:, 2].std(), 0.5], rtol=1e-9)
@@ -30,7 +30,7 @@ def test_constant_columns_are_found_exactly_however_far_from_zero():
 def test_columns_are_weighted_means_and_deviations(centred, layout, weighted):
     rng = np.random.default_rng(0)
     X, weight = rng.normal(size=(50, 3)) * [1, 10, 0.1] + [5, 0, 2], rng.uniform(size=50)
-    columns = Columns.of(Rows(layout(X), weight if weighted else None), centred=centred)
+    columns = ColumnStats.of(samples_of(layout(X), sample_weight=weight if weighted else None), centred=centred)
     weight = weight if weighted else np.ones(50)
     mean = np.average(X, axis=0, weights=weight) if centred else np.zeros(3)
     np.testing.assert_allclose(columns.mean, mean, rtol=1e-12)
@@ -43,8 +43,8 @@ def test_coordinates_keep_the_logits_and_the_penalty_both_ways(centred, shape):
     rng = np.random.default_rng(1)
     X = rng.normal(size=shape)
     X[:, 0] += 1e8
-    coordinates, rows, columns = work_coordinates(Rows(X), centred=centred, n_logits=3)
-    x = np.vstack([block for _, block, _ in rows.blocks(1)])
+    coordinates, samples, columns = work_coordinates(samples_of(X, n_logits=3), centred=centred)
+    x = np.vstack([block.x for block in samples.blocks(1)])
     np.testing.assert_allclose(columns.scale, np.sqrt(np.maximum(((x - columns.mean) ** 2).mean(axis=0), 0)), rtol=1e-6)
     coef, intercept = rng.normal(size=(3, x.shape[1])), rng.normal(size=3)
     outer_coef, outer_intercept = coordinates.outward(coef, intercept)
@@ -67,7 +67,7 @@ def test_a_wide_fit_is_the_same_in_the_coordinates_of_its_rows(monkeypatch, opti
     rotated = SoftmaxRegression(tol=1e-12, **options).fit(X, y, weight)
     monkeypatch.setattr(
         "skmax._path.work_coordinates",
-        lambda rows, *, centred, n_logits: (Coordinates(), rows, Columns.of(rows, centred=centred)),
+        lambda samples, *, centred: (Coordinates(), samples, ColumnStats.of(samples, centred=centred)),
     )
     plain = SoftmaxRegression(tol=1e-12, **options).fit(X, y, weight)
     assert rotated.objective_ == pytest.approx(plain.objective_, abs=1e-11)
@@ -77,10 +77,14 @@ def test_a_wide_fit_is_the_same_in_the_coordinates_of_its_rows(monkeypatch, opti
 
 def test_rows_are_the_coordinates_only_where_they_are_few():
     X = np.random.default_rng(5).normal(size=(300, 400))
-    assert work_coordinates(Rows(X), centred=True, n_logits=1)[0].basis is None
-    assert work_coordinates(Rows(X), centred=True, n_logits=3)[0].basis.reflections.shape == (400, 300)
-    assert work_coordinates(Rows(X[:, :200]), centred=True, n_logits=3)[0].basis is None
-    assert work_coordinates(Rows(sparse.csr_array(X)), centred=True, n_logits=3)[0].basis is None
+
+    def basis(X, n_logits):
+        return work_coordinates(samples_of(X, n_logits=n_logits), centred=True)[0].basis
+
+    assert basis(X, 1) is None
+    assert basis(X, 3).reflections.shape == (400, 300)
+    assert basis(X[:, :200], 3) is None
+    assert basis(sparse.csr_array(X), 3) is None
 
 
 def test_a_wide_warm_start_begins_where_it_ended():

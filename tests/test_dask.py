@@ -8,20 +8,21 @@ import warnings
 
 import numpy as np
 import pytest
+from problems import objective_of
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
 from skmax import SoftmaxRegression
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._objective import Objective
 from skmax._preconditioner.block import BlockPreconditioner
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.full import FullPreconditioner
 from skmax._preconditioner.kronecker import KroneckerPreconditioner
 from skmax._preconditioner.low_rank import LowRankPreconditioner
-from skmax._rows import Rows
+from skmax._threads import Workers
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -133,8 +134,8 @@ def test_sparse_chunks_beside_dense_ones(client):
 
 def test_the_scheduler_knows_how_large_a_partition_is(client):
     remote, local, _ = problem(client)
-    size = local.rows.X.nbytes
-    assert size < sum(remote.rows.partitions.gather(skmax_dask.sizeof)) < 2 * size
+    size = local.samples.X.nbytes
+    assert size < sum(remote.samples.partitions.gather(skmax_dask.sizeof)) < 2 * size
 
 
 def test_columns_far_from_zero(client):
@@ -259,7 +260,7 @@ def test_two_fits_are_the_same_to_the_last_bit(client):
     np.testing.assert_array_equal(first.loss_curve_, second.loss_curve_)
 
 
-def problem(client, n_samples=9000, n_features=3, n_classes=4):
+def problem(client, n_samples=9000, n_features=3, n_classes=4, fit_intercept=True):
     """The same objective here and there."""
     rng = np.random.default_rng(1)
     X = rng.normal(size=(n_samples, n_features)) + np.arange(n_features)
@@ -267,10 +268,10 @@ def problem(client, n_samples=9000, n_features=3, n_classes=4):
     rows = (n_samples // 3, 10, n_samples - n_samples // 3 - 10)
     parts, _ = DaskSoftmaxRegression()._load(chunked(X, rows), chunked(y, rows), chunked(weight, rows))
     shape, encoding = skmax_dask._survey(parts, n_features, None, None)
-    remote = skmax_dask._RemoteObjective.of(parts, shape, encoding, fit_intercept=True, pool=Rows(X).workers)
-    options = {"n_classes": n_classes, "n_logits": n_classes, "weight_decay": 0.0, "fit_intercept": True}
-    theta = 0.1 * rng.normal(size=n_classes * (n_features + 1))
-    return remote, Objective(Rows(X, weight), y, **options), theta
+    samples = skmax_dask._RemoteSamples.of(parts, shape, encoding, fit_intercept=fit_intercept, pool=Workers())
+    options = {"n_classes": n_classes, "n_logits": n_classes, "weight_decay": 0.0, "fit_intercept": fit_intercept}
+    theta = 0.1 * rng.normal(size=n_classes * (n_features + fit_intercept))
+    return Objective(samples), objective_of(X, y, weight, **options), theta
 
 
 @pytest.mark.parametrize(
@@ -289,7 +290,7 @@ def test_preconditioners_are_the_local_ones(client, kind, n_samples, n_features)
     remote, local, theta = problem(client, n_samples, n_features)
     if kind is KroneckerPreconditioner:
         theta = np.zeros_like(theta)
-    there, here = (kind.at(each, Columns.of(each.rows, centred=True), theta) for each in (remote, local))
+    there, here = (kind.at(each, ColumnStats.of(each.samples, centred=True), theta) for each in (remote, local))
     v = np.random.default_rng(2).normal(size=theta.size)
     # The products with H^-1; in v itself, eigenvectors may have another sign.
     np.testing.assert_allclose(there.forward(there.backward(v)), here.forward(here.backward(v)), rtol=1e-6)
@@ -480,10 +481,33 @@ def test_warm_starts_and_warnings(client):
 
 
 def test_threads_of_a_worker_share_a_partition(monkeypatch):
-    monkeypatch.setattr("skmax._rows._THREADING_PAYS", 1)
+    monkeypatch.setattr("skmax._threads._THREADING_PAYS", 1)
     cluster = distributed.LocalCluster(n_workers=1, processes=False, threads_per_worker=4, dashboard_address=":0")
     with cluster, distributed.Client(cluster) as client:
         parts = skmax_dask._Partitions(client, True, [dask.delayed(int)(1)] * 2)
         assert parts.n_threads == 2
         ours = DaskSoftmaxRegression(0.1, tol=1e-11).fit(chunked(WINE[0], 178), chunked(WINE[1], 178))
     assert_same_model(ours, SoftmaxRegression(0.1, tol=1e-11).fit(*WINE), WINE[0])
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_rows_that_are_fetched_or_left_out_are_the_local_ones(client, fit_intercept):
+    remote, local, theta = problem(client, 900, fit_intercept=fit_intercept)
+    index = np.array([3, 299, 300, 305, 310, 899])  # in all three partitions
+    fetched, taken = (each.samples.gather(index, np.arange(1.0, 7.0)) for each in (remote, local))
+    np.testing.assert_array_equal(fetched.X, taken.X)
+    np.testing.assert_array_equal(fetched.target, taken.target)
+    np.testing.assert_array_equal(fetched.sample_weight * 2.0**11, taken.sample_weight)  # in units of about their sum
+    values = [each.with_samples(samples).value(theta) for each, samples in ((remote, fetched), (local, taken))]
+    assert values[0] == pytest.approx(values[1], rel=1e-13)
+    np.testing.assert_array_equal(remote.samples.rows(slice(0, 400)).x, local.samples.X[:400])
+    (there, lost_there), (here, lost_here) = (each.without(theta, is_large, 1.0) for each in (remote, local))
+    assert there.samples.weight_sum * 2**11 == pytest.approx(here.samples.weight_sum, rel=1e-13)
+    assert lost_there == pytest.approx(lost_here, rel=1e-9)
+    np.testing.assert_allclose(there(theta)[1], here(theta)[1], rtol=1e-9)
+    assert remote.without(theta, is_large, np.inf) is None
+    assert remote.without(theta, is_large, -np.inf) is None
+
+
+def is_large(block, limit):
+    return block.x[:, 0] > limit

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
+from problems import objective_of
 from scipy import sparse
 from scipy.special import log_softmax
 
 from skmax import SoftmaxRegression
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._leave_one_out import leave_one_out_losses
-from skmax._objective import Objective
-from skmax._rows import Rows
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
@@ -24,16 +23,11 @@ def test_each_loss_is_that_of_a_newton_step_without_the_row(n_classes, fit_inter
     weight = rng.uniform(0.2, 3, size=n) if weighted else None
     model = SoftmaxRegression(decay, fit_intercept=fit_intercept, tol=1e-14).fit(X, Y, weight)
     n_logits = len(model.coef_)
-    objective = Objective(
-        Rows(layout(X), weight),
-        Y,
-        n_classes=n_classes,
-        n_logits=n_logits,
-        weight_decay=decay,
-        fit_intercept=fit_intercept,
+    objective = objective_of(
+        layout(X), Y, weight, n_classes=n_classes, n_logits=n_logits, weight_decay=decay, fit_intercept=fit_intercept
     )
     theta = objective.join(model.coef_, model.intercept_).ravel()
-    losses = leave_one_out_losses(objective, Columns.of(objective.rows, centred=fit_intercept), theta)
+    losses = leave_one_out_losses(objective, ColumnStats.of(objective.samples, centred=fit_intercept), theta)
 
     s = np.ones(n) if weight is None else weight
     rows = np.column_stack([X, np.ones(n)]) if fit_intercept else X

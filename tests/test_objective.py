@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from problems import objective_of
 from scipy import optimize, sparse
 from sklearn.linear_model import LogisticRegression
 
-from skmax import _rows
-from skmax._objective import Objective
-from skmax._rows import Rows
+from skmax._samples import base
 
 
 def plain(theta, X, Y, weight, weight_decay, fit_intercept):
@@ -46,7 +45,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_value_is_the_plain_one(case):
     X, target, Y, weight, theta, settings = problem(**case)
-    value, _ = Objective(Rows(X, weight), target, **settings)(theta)
+    value, _ = objective_of(X, target, weight, **settings)(theta)
     expected = plain(theta, X, Y, np.ones(len(X)) if weight is None else weight, 0.3, case["fit_intercept"])
     assert value == pytest.approx(expected, rel=1e-13)
 
@@ -54,7 +53,7 @@ def test_value_is_the_plain_one(case):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_gradient_is_the_derivative(case):
     X, target, _, weight, theta, settings = problem(**case)
-    objective = Objective(Rows(X, weight), target, **settings)
+    objective = objective_of(X, target, weight, **settings)
     numerical = optimize.approx_fprime(theta, lambda t: objective(t)[0], 1e-6)
     np.testing.assert_allclose(objective(theta)[1], numerical, atol=5e-6)  # forward differences: error of order 1e-6
 
@@ -63,7 +62,7 @@ def test_gradient_is_the_derivative(case):
 def test_value_is_the_one_scikit_learn_minimises(n_classes):
     """scikit-learn's fit is stationary in our objective at C = 1 / (weight_decay S), and lower than its neighbours."""
     X, target, _, weight, _, settings = problem(n_classes, weighted=True, n_samples=200)
-    objective = Objective(Rows(X, weight), target, **settings)
+    objective = objective_of(X, target, weight, **settings)
     model = LogisticRegression(C=1 / (0.3 * weight.sum()), tol=1e-10, max_iter=10000)
     model.fit(X, target, sample_weight=weight)
     theta = np.column_stack([model.coef_, model.intercept_]).ravel()
@@ -80,7 +79,7 @@ def test_value_and_gradient_at_random_points_are_those_of_scikit_learn(n_classes
     loss_module = pytest.importorskip("sklearn._loss.loss")
     linear_loss = pytest.importorskip("sklearn.linear_model._linear_loss")
     X, target, _, weight, _, settings = problem(n_classes, weighted=True, fit_intercept=fit_intercept)
-    objective = Objective(Rows(X, weight), target, **settings)
+    objective = objective_of(X, target, weight, **settings)
     base = loss_module.HalfBinomialLoss() if n_classes == 2 else loss_module.HalfMultinomialLoss(n_classes=n_classes)
     oracle = linear_loss.LinearModelLoss(base, fit_intercept)
     rng = np.random.default_rng(2)
@@ -99,8 +98,8 @@ def test_value_and_gradient_at_random_points_are_those_of_scikit_learn(n_classes
 def test_layouts_agree(layout, n_classes, weighted):
     X, target, _, weight, theta, settings = problem(n_classes, weighted=weighted)
     X[np.abs(X) < 0.5] = 0
-    expected = Objective(Rows(X, weight), target, **settings)(theta)
-    value, gradient = Objective(Rows(layout(X), weight), target, **settings)(theta)
+    expected = objective_of(X, target, weight, **settings)(theta)
+    value, gradient = objective_of(layout(X), target, weight, **settings)(theta)
     assert value == pytest.approx(expected[0], rel=1e-13)
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-11, atol=1e-13)
 
@@ -109,18 +108,18 @@ def test_layouts_agree(layout, n_classes, weighted):
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
 def test_blocks_of_any_size_agree(monkeypatch, block_size, layout):
     X, target, _, weight, theta, settings = problem(4, weighted=True, soft=True)
-    expected = Objective(Rows(layout(X), weight), target, **settings)(theta)
-    monkeypatch.setattr(_rows, "_BLOCK_SIZE", block_size)
-    monkeypatch.setattr(_rows, "_WIDE_BLOCK", (1, 1))
-    value, gradient = Objective(Rows(layout(X), weight), target, **settings)(theta)
+    expected = objective_of(layout(X), target, weight, **settings)(theta)
+    monkeypatch.setattr(base, "_BLOCK_SIZE", block_size)
+    monkeypatch.setattr(base, "_WIDE_BLOCK", (1, 1))
+    value, gradient = objective_of(layout(X), target, weight, **settings)(theta)
     assert value == pytest.approx(expected[0], rel=1e-13)
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-11, atol=1e-13)
 
 
 def test_float32_takes_products_in_float32_and_sums_in_float64():
     X, target, _, weight, theta, settings = problem(4, weighted=True, n_samples=5000)
-    expected = Objective(Rows(X, weight), target, **settings)(theta)
-    value, gradient = Objective(Rows(X.astype(np.float32), weight), target, **settings)(theta)
+    expected = objective_of(X, target, weight, **settings)(theta)
+    value, gradient = objective_of(X.astype(np.float32), target, weight, **settings)(theta)
     assert value == pytest.approx(expected[0], rel=1e-6)  # float32's eps is 1.2e-7
     assert gradient.dtype == np.float64
     np.testing.assert_allclose(gradient, expected[1], atol=1e-6)
@@ -129,9 +128,9 @@ def test_float32_takes_products_in_float32_and_sums_in_float64():
 def test_repeated_rows_are_weights_and_a_uniform_weight_cancels():
     X, target, _, _, theta, settings = problem(4)
     count = np.random.default_rng(3).integers(0, 4, size=len(X))
-    weighted = Objective(Rows(X, count.astype(float)), target, **settings)(theta)
-    repeated = Objective(Rows(X.repeat(count, axis=0), None), target.repeat(count), **settings)(theta)
-    scaled = Objective(Rows(X, 1e3 * count), target, **settings)(theta)
+    weighted = objective_of(X, target, count.astype(float), **settings)(theta)
+    repeated = objective_of(X.repeat(count, axis=0), target.repeat(count), **settings)(theta)
+    scaled = objective_of(X, target, 1e3 * count, **settings)(theta)
     for other in (repeated, scaled):
         assert other[0] == pytest.approx(weighted[0], rel=1e-13)
         np.testing.assert_allclose(other[1], weighted[1], rtol=1e-11, atol=1e-13)
@@ -140,24 +139,24 @@ def test_repeated_rows_are_weights_and_a_uniform_weight_cancels():
 def test_one_logit_is_half_the_distance_between_two():
     """With two rows +w/2 and -w/2 the loss is that of one logit w; the penalty is half as large."""
     X, target, _, _, theta, settings = problem(2)
-    one = Objective(Rows(X, None), target, **settings)(theta)[0]
-    two = Objective(Rows(X, None), target, **settings | dict(n_logits=2))(np.concatenate([-theta / 2, theta / 2]))[0]
+    one = objective_of(X, target, **settings)(theta)[0]
+    two = objective_of(X, target, **settings | dict(n_logits=2))(np.concatenate([-theta / 2, theta / 2]))[0]
     assert one - two == pytest.approx(0.3 / 4 * np.dot(theta[:-1], theta[:-1]), rel=1e-12)
 
 
 def test_rows_that_sum_to_one_only_nearly_leave_the_redundant_direction_flat():
     X, Y, _, _, theta, settings = problem(3, soft=True)
-    objective = Objective(Rows(X, None), Y * (1 + 1e-5), **settings | dict(weight_decay=0.0))
+    objective = objective_of(X, Y * (1 + 1e-5), **settings | dict(weight_decay=0.0))
     shifted = theta.reshape(3, -1) + np.array([0, 0, 0, 1e6])
     assert objective(shifted.ravel())[0] == pytest.approx(objective(theta)[0], abs=1e-8)  # eps of 1e6 is 1e-10
 
 
 def test_over_other_columns_of_the_rows_nothing_is_remembered_of_the_old_ones():
     X, target, _, weight, theta, settings = problem(3, weighted=True)
-    objective = Objective(Rows(X, weight), target, **settings)
+    objective = objective_of(X, target, weight, **settings)
     objective(theta)
     moved = X - [1.0, 2.0, 3.0]
-    expected = Objective(Rows(moved, weight), target, **settings)(theta)
-    there = objective.over(Rows(moved, weight))(theta)
+    expected = objective_of(moved, target, weight, **settings)(theta)
+    there = objective.with_samples(objective.samples.with_X(moved))(theta)
     assert there[0] == pytest.approx(expected[0], rel=1e-14)
     np.testing.assert_allclose(there[1], expected[1], rtol=1e-12)

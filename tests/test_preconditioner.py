@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from problems import objective_of
 from scipy import linalg, sparse
 
-from skmax._columns import Columns
-from skmax._objective import Objective
+from skmax._columns import ColumnStats
 from skmax._preconditioner import block, choose_preconditioner, full
 from skmax._preconditioner.base import Preconditioner, Progress, Stage
 from skmax._preconditioner.block import BlockPreconditioner
@@ -16,7 +16,6 @@ from skmax._preconditioner.kronecker import KroneckerPreconditioner
 from skmax._preconditioner.low_rank import LowRankPreconditioner
 from skmax._preconditioner.sampling import complete, sample
 from skmax._preconditioner.shared import SharedPreconditioner
-from skmax._rows import Rows
 from skmax._solver import minimize
 
 KINDS = [
@@ -34,9 +33,10 @@ def problem(n_classes, *, layout=np.asarray, fit_intercept=True, weight_decay=0.
     X[rng.uniform(size=X.shape) < 0.2] = 0
     weight = rng.uniform(0, 2, size=60) if weighted else None
     n_logits = 1 if n_classes == 2 else n_classes
-    objective = Objective(
-        Rows(layout(X), weight),
+    objective = objective_of(
+        layout(X),
         rng.integers(0, n_classes, size=60),
+        weight,
         n_classes=n_classes,
         n_logits=n_logits,
         weight_decay=weight_decay,
@@ -50,7 +50,7 @@ def problem(n_classes, *, layout=np.asarray, fit_intercept=True, weight_decay=0.
 
 
 def columns_of(objective):
-    return Columns.of(objective.rows, centred=objective.fit_intercept)
+    return ColumnStats.of(objective.samples, centred=objective.fit_intercept)
 
 
 def hessian_in_v(objective, theta, change):
@@ -116,15 +116,16 @@ def test_of_low_rank_is_the_diagonal_but_for_the_rows_of_largest_leverage(monkey
     monkeypatch.setattr("skmax._preconditioner.low_rank._RANK", 5)
     monkeypatch.setattr("skmax._preconditioner.low_rank._LEAST_CURVATURE_RATIO", 0.0)
     objective, theta = problem(n_classes, fit_intercept=fit_intercept)
-    columns, rows = columns_of(objective), objective.rows
+    columns, samples = columns_of(objective), objective.samples
     change = LowRankPreconditioner.at(objective, columns, theta)
     inverse = np.array([change._from_v(change._to_v(e)) for e in np.eye(theta.size)])
-    standardized = columns.standardized(rows.X, fit_intercept)
-    probability = objective.probability(theta, rows.X)
+    whole = samples.rows(slice(None))
+    standardized = columns.standardized(whole, fit_intercept)
+    probability = whole.probability(*samples.parameters(theta))
     penalty = np.append(0.1 / columns.scale**2, 0.0)[: objective.n_columns]
     expected = np.zeros((theta.size, theta.size))
     for k in range(objective.n_logits):
-        curvature = rows.sample_weight * probability[k] * (1 - probability[k]) / rows.weight_sum
+        curvature = samples.sample_weight * probability[k] * (1 - probability[k]) / samples.weight_sum
         diagonal = curvature @ standardized**2 + penalty
         largest = np.argsort(-curvature * (standardized**2 @ (1 / diagonal)))[:5]
         few = (standardized[largest].T * curvature[largest]) @ standardized[largest]
@@ -172,8 +173,8 @@ def test_singular_columns_are_harmless(kind, weight_decay):
     rng = np.random.default_rng(3)
     x = rng.normal(size=50)
     X = np.column_stack([x, x, np.full(50, 1.24e18), np.zeros(50), 1e18 * rng.normal(size=50), 1e-8 * x])
-    objective = Objective(
-        Rows(X), rng.integers(0, 3, 50), n_classes=3, n_logits=3, weight_decay=weight_decay, fit_intercept=True
+    objective = objective_of(
+        X, rng.integers(0, 3, 50), n_classes=3, n_logits=3, weight_decay=weight_decay, fit_intercept=True
     )
     columns = columns_of(objective)
     np.testing.assert_array_equal(columns.scale[2:4], 1)
@@ -189,8 +190,8 @@ def test_singular_columns_are_harmless(kind, weight_decay):
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_columns_are_weighted_means_and_deviations(layout, fit_intercept):
     objective, _ = problem(3, layout=layout, fit_intercept=fit_intercept)
-    X = objective.rows.X.toarray() if sparse.issparse(objective.rows.X) else objective.rows.X
-    weight = objective.rows.sample_weight
+    X = objective.samples.X.toarray() if sparse.issparse(objective.samples.X) else objective.samples.X
+    weight = objective.samples.sample_weight
     mean = np.average(X, axis=0, weights=weight) if fit_intercept else np.zeros(3)
     columns = columns_of(objective)
     np.testing.assert_allclose(columns.mean, mean, rtol=1e-12)
@@ -223,8 +224,8 @@ def test_a_sampled_hessian_is_near_the_whole_one(monkeypatch, kind, n_classes, w
     y[8] = n_classes - 1
     weight = rng.uniform(0.5, 2, size=4000) if weighted else None
     n_logits = 1 if n_classes == 2 else n_classes
-    objective = Objective(
-        Rows(layout(X), weight), y, n_classes=n_classes, n_logits=n_logits, weight_decay=1e-4, fit_intercept=True
+    objective = objective_of(
+        layout(X), y, weight, n_classes=n_classes, n_logits=n_logits, weight_decay=1e-4, fit_intercept=True
     )
     theta = rng.normal(size=(n_logits, 5)) * 0.002
     theta[-1, -1] -= 12
@@ -262,7 +263,7 @@ def test_rows_of_which_the_model_is_sure_and_wrong_make_newton_steps_too_long_bu
     y = (X[:, 0] > 0).astype(int)
     y[[3, 46]] = 1 - y[[3, 46]]
     n_logits = n_classes - 1 if n_classes == 2 else 3
-    objective = Objective(Rows(X), y, n_classes=n_classes, n_logits=n_logits, weight_decay=0.0, fit_intercept=True)
+    objective = objective_of(X, y, n_classes=n_classes, n_logits=n_logits, weight_decay=0.0, fit_intercept=True)
     theta = np.array([40.0, 0.0]) if n_classes == 2 else np.array([-40.0, 0, 40, 0, 0, -40])
     value, gradient = objective(theta)
     plain, damped = (kind.at(objective, columns_of(objective), theta, damping) for damping in (0.0, 0.1))
@@ -327,8 +328,8 @@ def test_hessian_products_are_derivatives_of_the_gradient(n_classes, layout, fit
 )
 def test_the_choice_depends_on_the_cost(n_samples, n_features, n_classes, start, later):
     rng = np.random.default_rng(7)
-    objective = Objective(
-        Rows(rng.normal(size=(n_samples, n_features))),
+    objective = objective_of(
+        rng.normal(size=(n_samples, n_features)),
         rng.integers(0, n_classes, n_samples),
         n_classes=n_classes,
         n_logits=n_classes,
@@ -343,8 +344,8 @@ def test_the_choice_depends_on_the_cost(n_samples, n_features, n_classes, start,
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
 def test_a_hard_fit_is_worth_a_dearer_preconditioner(monkeypatch, layout):
     rng = np.random.default_rng(8)
-    objective = Objective(
-        Rows(layout(rng.normal(size=(300, 300)))),
+    objective = objective_of(
+        layout(rng.normal(size=(300, 300))),
         rng.integers(0, 30, 300),
         n_classes=30,
         n_logits=30,
@@ -371,12 +372,12 @@ def test_a_hard_fit_is_worth_a_dearer_preconditioner(monkeypatch, layout):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_shared_preconditioner_is_the_mean_block_with_a_factor_for_each_class(n_classes, fit_intercept, weighted):
     objective, theta = problem(n_classes, fit_intercept=fit_intercept, weighted=weighted)
-    columns, rows = columns_of(objective), objective.rows
+    columns, samples = columns_of(objective), objective.samples
     change = SharedPreconditioner.at(objective, columns, theta)
-    weight = rows.sample_weight if weighted else np.ones(60)
-    standardized = columns.standardized(rows.X, fit_intercept)
-    probability = objective.probability(theta, rows.X)
-    curvature = weight * probability * (1 - probability) / rows.weight_sum
+    rows = samples.rows(slice(None))
+    standardized = columns.standardized(rows, fit_intercept)
+    probability = rows.probability(*samples.parameters(theta))
+    curvature = rows.weights() * probability * (1 - probability) / samples.weight_sum
     blocks = np.einsum("ki,ij,il->kjl", curvature, standardized, standardized)
     mean, penalty = blocks.mean(axis=0), np.diag(np.append(0.1 / columns.scale**2, 0.0)[: objective.n_columns])
     share = np.trace(blocks, axis1=1, axis2=2) / np.trace(mean)
@@ -417,8 +418,8 @@ def embeddings(n_samples, weight_decay=1e-5):
     means = 0.5 * rng.normal(size=(n_classes, n_features)) * spectrum
     y = rng.integers(0, n_classes, n_samples)
     X = (means[y] + rng.normal(size=(n_samples, n_features)) * spectrum) @ turn + 0.3 * rng.normal(size=n_features)
-    objective = Objective(
-        Rows(X), y, n_classes=n_classes, n_logits=n_classes, weight_decay=weight_decay, fit_intercept=True
+    objective = objective_of(
+        X, y, n_classes=n_classes, n_logits=n_classes, weight_decay=weight_decay, fit_intercept=True
     )
     return objective, np.zeros(n_classes * (n_features + 1))
 

@@ -1,27 +1,26 @@
 import numpy as np
 import pytest
+from problems import objective_of
 from sklearn.exceptions import ConvergenceWarning
 
 from skmax import SoftmaxRegression
-from skmax._columns import Columns
-from skmax._objective import Objective
-from skmax._rows import Rows
+from skmax._columns import ColumnStats
 from skmax._separation import separation
 
 
 def problem(X, y, weight=None, **options):
     y = np.asarray(y)
     n_classes = y.max() + 1 if y.ndim == 1 else y.shape[1]
-    rows = Rows(X, weight)
-    objective = Objective(
-        rows,
+    objective = objective_of(
+        X,
         y,
+        weight,
         n_classes=n_classes,
         n_logits=1 if n_classes == 2 else n_classes,
         weight_decay=0.0,
         **{"fit_intercept": True} | options,
     )
-    return objective, Columns.of(rows, centred=objective.fit_intercept)
+    return objective, ColumnStats.of(objective.samples, centred=objective.fit_intercept)
 
 
 def margins(objective, X, step):
@@ -30,7 +29,7 @@ def margins(objective, X, step):
     logits = X @ coef.T + intercept
     if logits.shape[1] == 1:
         logits = np.column_stack([np.zeros(len(X)), logits])
-    return np.take_along_axis(logits, objective.target[:, None], axis=1) - logits
+    return np.take_along_axis(logits, objective.samples.target[:, None], axis=1) - logits
 
 
 @pytest.mark.parametrize("seed", range(20))

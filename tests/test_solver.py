@@ -26,6 +26,7 @@ class Smooth:
     """What a function of no rows says of them."""
 
     floor = -np.inf
+    has_weak_penalty = True
 
     def largest_change(self, step):
         return 0.0

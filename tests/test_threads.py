@@ -47,7 +47,7 @@ def test_the_answer_does_not_depend_on_the_threads(monkeypatch, n_threads):
     X, y = DATA
     with threadpool_limits(1):
         one = SoftmaxRegression(0.01, tol=1e-10).fit(X, y)
-    monkeypatch.setattr("skmax._rows._THREADING_PAYS", 0)
+    monkeypatch.setattr("skmax._threads._THREADING_PAYS", 0)
     used = []
 
     class Forced(Workers):

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from skmax._change_of_variables import ChangeOfVariables
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._objective import Objective
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ class Preconditioner(ChangeOfVariables):
     ----------
     name : str
     most_evaluations, evaluations_per_iteration : float
-        The cost that is worth while, in evaluations of the objective: a constant, and a part for each iteration so far.
+        The cost that is worth while, in evaluations of the objective: a constant or, if it is more, one for each
+        iteration so far.
     takes_turns : bool
         Whether stages with other forms may come between those with this one, as the choice learns which is best.
     """
@@ -99,7 +100,7 @@ class Preconditioner(ChangeOfVariables):
         return True
 
     @classmethod
-    def at(cls, objective: Objective, columns: Columns, theta: Float64Array, damping: float = 0.0) -> Self:
+    def at(cls, objective: Objective, columns: ColumnStats, theta: Float64Array, damping: float = 0.0) -> Self:
         """The preconditioner at `theta`, with `damping` added to the curvature of each standardized parameter."""
         raise NotImplementedError
 

@@ -7,13 +7,13 @@ from typing import Self
 import numpy as np
 from scipy import linalg
 
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._hessian import factorise, logit_curvature
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner, growing_stage_length
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.sampling import complete, describe_sample, sample, sample_size
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,49 +35,45 @@ class BlockPreconditioner(Preconditioner):
     @staticmethod
     def cost(objective: Objective) -> float:
         n_columns = objective.n_columns
-        n_rows = sample_size(n_columns, objective.rows.n_samples)
+        n_rows = sample_size(n_columns, objective.samples.n_samples)
         return objective.n_logits * (n_rows * n_columns**2 + n_columns**3 / 3)
 
     @staticmethod
     def numbers(objective: Objective) -> int:
         """The blocks' numbers, or those of the table of sampled rows if it is larger."""
-        n_rows = sample_size(objective.n_columns, objective.rows.n_samples)
-        sampled = objective.n_logits * n_rows if n_rows < objective.rows.n_samples else 0
+        n_rows = sample_size(objective.n_columns, objective.samples.n_samples)
+        sampled = objective.n_logits * n_rows if n_rows < objective.samples.n_samples else 0
         return max(objective.n_logits * objective.n_columns**2, sampled)
 
     @classmethod
-    def at(cls, objective: Objective, columns: Columns, theta: Float64Array, damping: float = 0.0) -> Self:
-        rows, n_columns = objective.rows, objective.n_columns
-        n_rows = sample_size(n_columns, rows.n_samples)
-        if n_rows == rows.n_samples:
-            whole = objective.here()
-            x, weight = whole.rows.at(slice(None)), whole.rows.sample_weight
-            standardized = columns.standardized(x, objective.fit_intercept)
-            curvature = logit_curvature(objective.probability(theta, x))
-            root = np.sqrt(curvature if weight is None else curvature * weight)
+    def at(cls, objective: Objective, columns: ColumnStats, theta: Float64Array, damping: float = 0.0) -> Self:
+        samples, n_columns = objective.samples, objective.n_columns
+        n_rows = sample_size(n_columns, samples.n_samples)
+        if n_rows == samples.n_samples:
+            whole = samples.rows(slice(None))
+            standardized = columns.standardized(whole, objective.fit_intercept)
+            curvature = logit_curvature(whole.probability(*samples.parameters(theta)))
+            root = np.sqrt(curvature if whole.weight is None else curvature * whole.weight)
 
             def block(k: int) -> Float64Array:
                 return gram(standardized, root[k])
         else:
             diagonal = DiagonalPreconditioner.at(objective, columns, theta, damping)
-            samples = sample(objective, columns, theta, diagonal.diagonal, n_rows, together=False)
+            chosen = sample(objective, columns, theta, diagonal.diagonal, n_rows, together=False)
 
             def block(k: int) -> Float64Array:
-                index, curvature, factor = samples[k]
-                part = columns.standardized(rows.at(index), objective.fit_intercept)
+                index, curvature, factor = chosen[k]
+                part = columns.standardized(samples.rows(index), objective.fit_intercept)
                 result = gram(part, np.sqrt(curvature * factor))
                 complete(result, diagonal.curvature[k])
                 return result
 
         def gram(standardized: Float64Array, root: Float64Array) -> Float64Array:
             scaled = standardized * root[:, None]
-            return scaled.T @ scaled / rows.weight_sum
+            return scaled.T @ scaled / samples.weight_sum
 
-        def blocks_of(classes: slice) -> list[Float64Array]:
-            return [block(k) for k in range(classes.start, classes.stop)]
-
-        blocks = rows.over(blocks_of, n=objective.n_logits, cost=n_rows * n_columns**2)
-        rows_used = describe_sample(n_rows, rows.n_samples)
+        blocks = samples.workers.map_each(block, objective.n_logits, n_rows * n_columns**2)
+        rows_used = describe_sample(n_rows, samples.n_samples)
         return cls(columns, objective.n_logits, objective.fit_intercept, damping, rows_used, blocks).penalised(
             objective
         )
@@ -86,13 +82,12 @@ class BlockPreconditioner(Preconditioner):
         return self.name + self.rows_used
 
     def penalised(self, objective: Objective) -> Self:
-        penalty = self._penalty(objective)
+        penalty, workers = self._penalty(objective), objective.samples.workers
 
-        def factors_of(classes: slice) -> list[tuple[Float64Array, Float64Array]]:
-            return [factorise(block, penalty)[:2] for block in self.blocks[classes]]
+        def factor(k: int) -> tuple[Float64Array, Float64Array]:
+            return factorise(self.blocks[k], penalty)[:2]
 
-        factors = objective.rows.over(factors_of, n=self.n_logits, cost=objective.n_columns**3)
-        return dataclasses.replace(self, factors=factors)
+        return dataclasses.replace(self, factors=workers.map_each(factor, self.n_logits, objective.n_columns**3))
 
     def stage_length(self, n_stages: int) -> int:
         return growing_stage_length(n_stages)

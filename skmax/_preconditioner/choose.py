@@ -13,7 +13,7 @@ Blocks take no turns: on flavia32 (1907 x 50, 32 classes) their 381 iterations b
 
 import numpy as np
 
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._hessian import MOST_NUMBERS, evaluation_cost
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner, Progress
@@ -23,7 +23,7 @@ from skmax._preconditioner.full import FullPreconditioner
 from skmax._preconditioner.kronecker import KroneckerPreconditioner
 from skmax._preconditioner.low_rank import LowRankPreconditioner
 from skmax._preconditioner.shared import SharedPreconditioner
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 # Taken whenever they suit the point, fit into memory and are worth their cost, in order of preference.
 _BEST: tuple[type[Preconditioner], ...] = (KroneckerPreconditioner, FullPreconditioner, BlockPreconditioner)
@@ -35,7 +35,11 @@ _TRIALS, _TRIAL = 2, 15
 
 
 def choose_preconditioner(
-    columns: Columns, objective: Objective, theta: Float64Array, damping: float = 0.0, progress: Progress | None = None
+    columns: ColumnStats,
+    objective: Objective,
+    theta: Float64Array,
+    damping: float = 0.0,
+    progress: Progress | None = None,
 ) -> Preconditioner:
     """The form of the Hessian at `theta` that promises the most, or the diagonal.
 
@@ -46,7 +50,7 @@ def choose_preconditioner(
     evaluation = evaluation_cost(objective)
 
     def pays(form: type[Preconditioner]) -> bool:
-        worth = (form.most_evaluations + form.evaluations_per_iteration * progress.n_iter) * evaluation
+        worth = max(form.most_evaluations, form.evaluations_per_iteration * progress.n_iter) * evaluation
         fits = form.numbers(objective) <= MOST_NUMBERS
         return fits and form.cost(objective) <= worth and form.suits(objective, theta, damping)
 

@@ -6,11 +6,11 @@ from typing import Self
 
 import numpy as np
 
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._hessian import LEAST_CURVATURE, measure_diagonal
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner, growing_stage_length
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +28,10 @@ class DiagonalPreconditioner(Preconditioner):
 
     @staticmethod
     def cost(objective: Objective) -> float:
-        return 2 * objective.rows.n_samples * objective.cost
+        return 2 * objective.samples.n_samples * objective.cost
 
     @classmethod
-    def at(cls, objective: Objective, columns: Columns, theta: Float64Array, damping: float = 0.0) -> Self:
+    def at(cls, objective: Objective, columns: ColumnStats, theta: Float64Array, damping: float = 0.0) -> Self:
         curvature = measure_diagonal(objective, columns, theta)
         return cls(columns, objective.n_logits, objective.fit_intercept, damping, curvature).penalised(objective)
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Self
 
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._hessian import FactoredHessian, measure, whole_hessian_numbers
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.sampling import complete, describe_sample, sample, sample_size
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,21 +28,21 @@ class FullPreconditioner(FactoredHessian, Preconditioner):
     @staticmethod
     def cost(objective: Objective) -> float:
         size = objective.n_columns * objective.n_logits
-        return sample_size(size, objective.rows.n_samples) * size**2 / 2 + size**3 / 3
+        return sample_size(size, objective.samples.n_samples) * size**2 / 2 + size**3 / 3
 
     @staticmethod
     def numbers(objective: Objective) -> int:
         return whole_hessian_numbers(objective)
 
     @classmethod
-    def at(cls, objective: Objective, columns: Columns, theta: Float64Array, damping: float = 0.0) -> Self:
-        n_samples = objective.rows.n_samples
+    def at(cls, objective: Objective, columns: ColumnStats, theta: Float64Array, damping: float = 0.0) -> Self:
+        n_samples = objective.samples.n_samples
         n_rows = sample_size(theta.size, n_samples)
         if n_rows == n_samples:
             return cls.of_all_rows(objective, columns, theta, damping)
         diagonal = DiagonalPreconditioner.at(objective, columns, theta, damping)
         [(index, _, factor)] = sample(objective, columns, theta, diagonal.diagonal, n_rows, together=True)
-        hessian = measure(objective.of_rows(index, factor), columns, theta)
+        hessian = measure(objective.with_samples(objective.samples.gather(index, factor)), columns, theta)
         complete(hessian, diagonal.curvature.ravel())
         rows_used = describe_sample(n_rows, n_samples)
         change = cls(columns, objective.n_logits, objective.fit_intercept, damping, hessian, rows_used=rows_used)

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._hessian import LEAST_CURVATURE, evaluation_cost, factorise, measure_second_moment
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner
 from skmax._preconditioner.full import FullPreconditioner
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class KroneckerPreconditioner(Preconditioner):
     @staticmethod
     def cost(objective: Objective) -> float:
         n_columns, n_logits = objective.n_columns, objective.n_logits
-        return objective.rows.n_samples * n_columns**2 + n_logits * n_columns**3 / 3 + 10 * n_logits**3
+        return objective.samples.n_samples * n_columns**2 + n_logits * n_columns**3 / 3 + 10 * n_logits**3
 
     @staticmethod
     def numbers(objective: Objective) -> int:
@@ -51,7 +51,7 @@ class KroneckerPreconditioner(Preconditioner):
         return FullPreconditioner.cost(objective) > evaluation_cost(objective)
 
     @classmethod
-    def at(cls, objective: Objective, columns: Columns, theta: Float64Array, damping: float = 0.0) -> Self:
+    def at(cls, objective: Objective, columns: ColumnStats, theta: Float64Array, damping: float = 0.0) -> Self:
         moment = measure_second_moment(objective, columns)
         probability = objective.probability_at_intercepts(theta)
         curvature = np.diag(probability) - np.outer(probability, probability)

@@ -7,13 +7,13 @@ from typing import Self
 import numpy as np
 from scipy import linalg
 
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._hessian import LEAST_CURVATURE, MOST_NUMBERS
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.sampling import sample
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array
 
 # The number of rows for each logit that are kept whole beside the diagonal, or half as many at least where memory is
 # short, and the least curvature along a direction, relative to the diagonal, for which that is done.
@@ -50,37 +50,33 @@ class LowRankPreconditioner(Preconditioner):
 
     @staticmethod
     def suits(objective: Objective, theta: Float64Array, damping: float) -> bool:
-        return not objective.rows.is_sparse and objective.rows.n_samples >= _RANK // 2
+        return not objective.samples.is_sparse and objective.samples.n_samples >= _RANK // 2
 
     @classmethod
-    def at(cls, objective: Objective, columns: Columns, theta: Float64Array, damping: float = 0.0) -> Self:
+    def at(cls, objective: Objective, columns: ColumnStats, theta: Float64Array, damping: float = 0.0) -> Self:
         rank = _rank(objective)
         diagonal = DiagonalPreconditioner.at(objective, columns, theta, damping)
-        samples = sample(objective, columns, theta, diagonal.diagonal, rank, together=False, by_chance=False)
+        samples = objective.samples
+        chosen = sample(objective, columns, theta, diagonal.diagonal, rank, together=False, by_chance=False)
 
-        def parts_of(classes: slice) -> list[Float64Array]:
-            return [
-                columns.standardized(objective.rows.at(index), objective.fit_intercept)
-                * np.sqrt(curvature / objective.rows.weight_sum)[:, None]
-                for index, curvature, _ in samples[classes]
-            ]
+        def part(k: int) -> Float64Array:
+            index, curvature, _ = chosen[k]
+            standardized = columns.standardized(samples.rows(index), objective.fit_intercept)
+            return standardized * np.sqrt(curvature / samples.weight_sum)[:, None]
 
-        parts = objective.rows.over(parts_of, n=objective.n_logits, cost=rank * objective.n_columns)
+        parts = samples.workers.map_each(part, objective.n_logits, rank * objective.n_columns)
         own = np.array([np.square(part).sum(axis=0) for part in parts])
         rest = np.maximum(diagonal.curvature - own, 0)
         return cls(columns, objective.n_logits, objective.fit_intercept, damping, parts, rest).penalised(objective)
 
     def penalised(self, objective: Objective) -> Self:
-        penalty = self._penalty(objective)
+        penalty, workers = self._penalty(objective), objective.samples.workers
 
-        def factors_of(classes: slice) -> list[tuple[Float64Array, Float64Array, Float64Array]]:
-            return [
-                _inverse_root(part, np.maximum(rest + penalty, LEAST_CURVATURE))
-                for part, rest in zip(self.parts[classes], self.rest[classes], strict=True)
-            ]
+        def factor(k: int) -> tuple[Float64Array, Float64Array, Float64Array]:
+            return _inverse_root(self.parts[k], np.maximum(self.rest[k] + penalty, LEAST_CURVATURE))
 
         cost = 2 * objective.n_columns * _rank(objective) ** 2
-        return dataclasses.replace(self, factors=objective.rows.over(factors_of, n=self.n_logits, cost=cost))
+        return dataclasses.replace(self, factors=workers.map_each(factor, self.n_logits, cost))
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         parts = zip(v.reshape(self.n_logits, -1), self.factors, strict=True)
@@ -93,7 +89,7 @@ class LowRankPreconditioner(Preconditioner):
 
 
 def _rank(objective: Objective) -> int:
-    return min(_RANK, objective.rows.n_samples, MOST_NUMBERS // (objective.n_columns * objective.n_logits))
+    return min(_RANK, objective.samples.n_samples, MOST_NUMBERS // (objective.n_columns * objective.n_logits))
 
 
 def _inverse_root(part: Float64Array, rest: Float64Array) -> tuple[Float64Array, Float64Array, Float64Array]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skmax._columns import Columns, squared_deviations
+from skmax._columns import ColumnStats, squared_deviations
 from skmax._hessian import weighted_curvature
 from skmax._objective import Objective
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array, LocalSamples
 
 # A sample has this many rows for each row of the matrix that it is for, and at least the second number of them.
 _SAMPLE = (4, 2000)
@@ -36,7 +36,7 @@ def describe_sample(n_rows: int, n_samples: int) -> str:
 
 def sample(
     objective: Objective,
-    columns: Columns,
+    columns: ColumnStats,
     theta: Float64Array,
     diagonal: Float64Array,
     n_rows: int,
@@ -48,7 +48,8 @@ def sample(
 
     If not `by_chance`, u is 1: the rows of largest leverage are taken, and each stands for itself alone.
     """
-    largest = objective.sum(_largest, theta, columns, 1 / diagonal, n_rows, together, by_chance, cost=objective.cost)
+    arguments = theta, columns, 1 / diagonal, n_rows, together, by_chance
+    largest = objective.samples.sum(_largest, *arguments, cost=objective.cost)
     result = []
     for priority, index, curvature, leverage in largest.tables:
         tau = 0.0
@@ -93,37 +94,38 @@ def _first(table: Float64Array, size: int) -> Float64Array:
 
 
 def _largest(
-    objective: Objective,
+    samples: LocalSamples,
     within: slice,
     theta: Float64Array,
-    columns: Columns,
+    columns: ColumnStats,
     inverse_diagonal: Float64Array,
     n_rows: int,
     together: bool,
     by_chance: bool,
 ) -> _Largest:
     """The candidates of `sample`: one more than are to be taken, for tau."""
-    n_groups, first = 1 if together else objective.n_logits, objective.rows.first
+    n_groups, parameters = 1 if together else samples.n_logits, samples.parameters(theta)
     luck = np.ones(within.stop - within.start)
     if by_chance:
         # A row has the same u whichever range, or part of the data, it is in.
         generator = np.random.PCG64(0)
-        generator.advance(first + within.start)
+        generator.advance(samples.row_offset + within.start)
         luck -= np.random.Generator(generator).uniform(size=len(luck))
     result = _Largest([np.empty((4, 0))] * n_groups, n_rows + 1)
     # The squares of x~ are those of x - mean over those of the scale, and 1.
-    of_columns = inverse_diagonal[:, : objective.n_features] / columns.unit
-    of_intercept = inverse_diagonal[:, objective.n_features :].sum(axis=1, keepdims=True)
-    for block, x, weight, _, square in squared_deviations(objective.rows, within, columns):
-        curvature = weighted_curvature(objective, theta, x, weight)
+    of_columns = inverse_diagonal[:, : samples.n_features] / columns.unit
+    of_intercept = inverse_diagonal[:, samples.n_features :].sum(axis=1, keepdims=True)
+    for block, _, square in squared_deviations(samples, within, columns):
+        start, stop = block.index.start - within.start, block.index.stop - within.start
+        curvature = weighted_curvature(block, *parameters)
         leverage = curvature * (of_columns @ square.T + of_intercept)
         if together:
             leverage = leverage.sum(axis=0, keepdims=True)
-        priority = leverage / luck[block.start - within.start : block.stop - within.start]
+        priority = leverage / luck[start:stop]
         tables = []
         for g in range(n_groups):
             chosen = np.flatnonzero(priority[g])
-            index = first + block.start + chosen
+            index = samples.row_offset + block.index.start + chosen
             table = np.array([priority[g, chosen], index, curvature[g, chosen], leverage[g, chosen]])
             tables.append(_first(table, n_rows + 1))
         result += _Largest(tables, n_rows + 1)

@@ -32,13 +32,13 @@ from typing import Self
 import numpy as np
 from scipy import linalg
 
-from skmax._columns import Columns
+from skmax._columns import ColumnStats
 from skmax._hessian import LEAST_CURVATURE, factorise, weighted_curvature
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner, growing_stage_length
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.sampling import complete, describe_sample, sample, sample_size
-from skmax._rows import Float64Array
+from skmax._samples import Float64Array, LocalSamples
 
 # A sample has so many rows for each column: fewer than for a block, as all classes share its errors, and as the penalty
 # and L-BFGS make up for them. (5000 x 2304 convolutions of images: 54 iterations with all rows, 63 with 0.8 for each.)
@@ -67,7 +67,7 @@ class SharedPreconditioner(Preconditioner):
 
     @staticmethod
     def cost(objective: Objective) -> float:
-        n_columns, n_samples = objective.n_columns, objective.rows.n_samples
+        n_columns, n_samples = objective.n_columns, objective.samples.n_samples
         n_rows = sample_size(n_columns, n_samples, _SAMPLE)
         passes = 3 * n_samples if n_rows < n_samples else n_samples
         return n_rows * n_columns**2 + n_columns**3 / 3 + passes * objective.cost
@@ -79,21 +79,21 @@ class SharedPreconditioner(Preconditioner):
 
     @staticmethod
     def suits(objective: Objective, theta: Float64Array, damping: float) -> bool:
-        return not objective.rows.is_sparse and objective.n_logits > 1
+        return not objective.samples.is_sparse and objective.n_logits > 1
 
     @classmethod
-    def at(cls, objective: Objective, columns: Columns, theta: Float64Array, damping: float = 0.0) -> Self:
-        n_samples, n_columns = objective.rows.n_samples, objective.n_columns
+    def at(cls, objective: Objective, columns: ColumnStats, theta: Float64Array, damping: float = 0.0) -> Self:
+        n_samples, n_columns = objective.samples.n_samples, objective.n_columns
         n_rows = sample_size(n_columns, n_samples, _SAMPLE)
         part = objective
         if n_rows < n_samples:
             diagonal = DiagonalPreconditioner.at(objective, columns, theta, damping)
             same = np.tile(diagonal.diagonal.mean(axis=0), (objective.n_logits, 1))
             [(index, _, factor)] = sample(objective, columns, theta, same, n_rows, together=True)
-            part = objective.of_rows(index, factor)
-        sums = part.sum(_moments, theta, columns, cost=n_columns * n_columns + objective.cost)
+            part = objective.with_samples(objective.samples.gather(index, factor))
+        sums = part.samples.sum(_moments, theta, columns, cost=n_columns * n_columns + objective.cost)
         moment, trace = sums[: n_columns**2].reshape(n_columns, -1), sums[n_columns**2 :]
-        moment /= objective.rows.weight_sum
+        moment /= objective.samples.weight_sum
         if n_rows < n_samples:
             complete(moment, diagonal.curvature.mean(axis=0))
         mean = trace.mean()
@@ -129,14 +129,14 @@ class SharedPreconditioner(Preconditioner):
         return linalg.blas.dtrsm(1.0, self.factor, scaled.T, lower=1).T.ravel()
 
 
-def _moments(objective: Objective, within: slice, theta: Float64Array, columns: Columns) -> Float64Array:
+def _moments(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats) -> Float64Array:
     """S B, flat, and S K tr B_k of each class: sums of s_i p_i (1 - p_i) times squares of x~_i."""
-    n_columns = objective.n_columns
-    total = np.zeros(n_columns**2 + objective.n_logits)
+    n_columns, parameters = samples.n_columns, samples.parameters(theta)
+    total = np.zeros(n_columns**2 + samples.n_logits)
     moment, trace = total[: n_columns**2].reshape(n_columns, -1), total[n_columns**2 :]
-    for _, x, weight in objective.rows.blocks(objective.n_logits + n_columns, within):
-        curvature = weighted_curvature(objective, theta, x, weight)
-        standardized = columns.standardized(x, objective.fit_intercept).astype(objective.rows.dtype, copy=False)
+    for block in samples.blocks(samples.n_logits + n_columns, within):
+        curvature = weighted_curvature(block, *parameters)
+        standardized = columns.standardized(block, samples.fit_intercept).astype(samples.dtype, copy=False)
         trace += curvature @ np.square(standardized).sum(axis=1)
         scaled = standardized * np.sqrt(curvature.mean(axis=0)).astype(standardized.dtype)[:, None]
         moment += scaled.T @ scaled

@@ -1,0 +1,52 @@
+"""The rows that a model is fitted to or predicts for, in one form for dense, sparse and remote data."""
+
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from skmax._samples.base import LOGIT_COST, LocalSamples, Maximum, Samples
+from skmax._samples.block import Block, Design, Float64Array
+from skmax._samples.dense import DenseSamples
+from skmax._samples.sparse import SparseSamples
+from skmax._threads import Workers
+
+__all__ = [
+    "LOGIT_COST",
+    "Block",
+    "DenseSamples",
+    "Design",
+    "Float64Array",
+    "LocalSamples",
+    "Maximum",
+    "Samples",
+    "samples_of",
+]
+
+
+def samples_of(
+    X: Design,
+    target: NDArray | None = None,
+    sample_weight: Float64Array | None = None,
+    *,
+    n_classes: int = 0,
+    n_logits: int = 0,
+    fit_intercept: bool = True,
+    workers: Workers | None = None,
+    row_offset: int = 0,
+) -> LocalSamples:
+    """The samples of an X in memory, dense or sparse. Those of a prediction have no targets and no classes."""
+    is_sparse = issparse(X)
+    return (SparseSamples if is_sparse else DenseSamples)(
+        X=X,
+        target=target,
+        sample_weight=sample_weight,
+        n_classes=n_classes,
+        n_logits=n_logits,
+        fit_intercept=fit_intercept,
+        n_samples=X.shape[0],
+        n_features=X.shape[1],
+        dtype=X.dtype,
+        is_sparse=is_sparse,
+        weight_sum=float(X.shape[0] if sample_weight is None else sample_weight.sum()),
+        workers=workers or Workers(),
+        row_offset=row_offset,
+    )

@@ -1,0 +1,247 @@
+"""What samples can do, wherever their rows are, and how those in the memory of this process do it.
+
+A sum over the rows is a sum of a kernel: a function of (samples, range of rows, arguments), which knows nothing else.
+Kinds of samples differ only in who adds up. The threads of this process add up the ranges of `LocalSamples`, and Dask's
+workers add up the partitions of `skmax.dask`, each of which holds local samples.
+
+No function here, or above, allocates an array of n_samples x n_classes or a second X: a kernel takes its rows block by
+block, and a block is a view, of a CSR matrix too.
+"""
+
+import abc
+import dataclasses
+import functools
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from skmax._samples.block import Block, Design, Float64Array
+from skmax._softmax import FloatArray
+from skmax._threads import Workers
+
+T = TypeVar("T")
+
+# The numbers in a block: enough for the matrix products to take most of the time, few enough for the block to stay in
+# the cache. Rows may be so wide that a product with so few of them would be slow; their blocks are larger.
+_BLOCK_SIZE = 2**16
+_WIDE_BLOCK = (256, 2**22)  # the most rows and the most numbers
+# An exponential, and the other work on a logit, takes as long as this many multiplications.
+LOGIT_COST = 30
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Samples(abc.ABC):
+    """Rows of X with their targets and weights.
+
+    Attributes
+    ----------
+    n_samples, n_features : int
+    n_classes, n_logits : int
+        The number of classes in the targets, and of logits: as many as classes, or a single one for two classes.
+    fit_intercept : bool
+        Whether each row stands for (x, 1), and the parameters of a logit end in an intercept.
+    dtype : dtype
+        The dtype of the products with X: that of X, or float64 after `in_float64`.
+    is_sparse : bool
+        Whether X is sparse, so that subtracting from its rows would fill it.
+    weight_sum : float
+    workers : Workers
+        The threads of this process, for local rows and for loops over classes.
+    """
+
+    n_samples: int
+    n_features: int
+    n_classes: int
+    n_logits: int
+    fit_intercept: bool
+    dtype: Any
+    is_sparse: bool
+    weight_sum: float
+    workers: Workers
+
+    @abc.abstractmethod
+    def sum(self, kernel: Callable[..., T], *args: Any, cost: int) -> T:
+        """The sum of `kernel(samples, range, *args)` over ranges that make up all rows.
+
+        The kernel takes about `cost` multiplications for each row. The order of the ranges is fixed, so that the sum
+        does not depend on which thread or worker is faster. Its rounding depends on the number of ranges. A sum of
+        lists is their concatenation.
+        """
+
+    @abc.abstractmethod
+    def with_origin(self, origin: Float64Array) -> Self:
+        """The same rows less `origin`."""
+
+    @abc.abstractmethod
+    def in_float64(self) -> Self:
+        """The same rows, each block of which is converted to float64 when it is used."""
+
+    @abc.abstractmethod
+    def without(self, which: Callable[..., NDArray[np.bool_]], *args: Any, cost: int) -> Self:
+        """The same samples with weight 0 for the rows for which `which(block, *args)` holds."""
+
+    @abc.abstractmethod
+    def rows(self, index: NDArray[np.intp] | slice) -> Block:
+        """The rows at `index`, in ascending order, as a block in the memory of this process."""
+
+    @abc.abstractmethod
+    def gather(self, index: NDArray[np.intp], factor: Float64Array) -> "LocalSamples":
+        """The rows at `index`, copied to the memory of this process, with their weights multiplied by `factor`."""
+
+    @functools.cached_property
+    def target_sum(self) -> Float64Array:
+        """sum_i s_i y_i (x_i, 1)^T, of shape (n_logits, n_columns).
+
+        The first evaluation of an objective measures it, as a sample of rows for a preconditioner does not need it.
+        """
+        return self.sum(_target_sum, cost=self.cost)
+
+    @functools.cached_property
+    def mean_entropy(self) -> float:
+        """The weighted mean of the entropies of the targets, which is 0 for labels."""
+        return float(self.sum(_entropy, cost=self.cost)) / self.weight_sum
+
+    @property
+    def n_columns(self) -> int:
+        """The number of parameters of a logit."""
+        return self.n_features + self.fit_intercept
+
+    @property
+    def cost(self) -> int:
+        """The multiplications that an evaluation of loss and gradient takes for each row."""
+        return self.n_logits * (2 * self.n_columns + LOGIT_COST)
+
+    def on(self, workers: Workers) -> Self:
+        """The same samples, with other threads."""
+        return dataclasses.replace(self, workers=workers)
+
+    def split(self, theta: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """The coefficients and intercepts in flat `theta`; zeros if no intercepts are fitted."""
+        table = theta.reshape(self.n_logits, self.n_columns)
+        intercept = table[:, -1].copy() if self.fit_intercept else np.zeros(self.n_logits)
+        return np.ascontiguousarray(table[:, : self.n_features]), intercept
+
+    def parameters(self, theta: Float64Array) -> tuple[FloatArray, FloatArray]:
+        """The coefficients and intercepts in `theta`, in the dtype of the products."""
+        coef, intercept = self.split(theta)
+        return coef.astype(self.dtype, copy=False), intercept.astype(self.dtype, copy=False)
+
+
+class Maximum(float):
+    """A number that adds up with another to the larger of the two, so that a sum over rows is their maximum."""
+
+    def __add__(self, other: float) -> "Maximum":
+        return Maximum(max(self, other))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LocalSamples(Samples):
+    """Samples that give their rows block by block.
+
+    Attributes
+    ----------
+    X : {ndarray, CSR array or matrix} of shape (n_samples, n_features), float64 or float32
+    target : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_classes); None for predictions
+        Class indices or distributions.
+    sample_weight : ndarray of shape (n_samples,), float64, or None
+        None stands for a weight of 1 for each row.
+    origin : ndarray of shape (n_features,), or None
+        Subtracted from each row of a dense X, block by block.
+    row_offset : int
+        The number of rows before these in the whole data, where these are a part of it.
+    """
+
+    X: Design
+    target: NDArray | None
+    sample_weight: Float64Array | None
+    origin: Float64Array | None = None
+    row_offset: int = 0
+
+    _block_type: ClassVar[type[Block]]
+
+    def with_origin(self, origin: Float64Array) -> Self:
+        return dataclasses.replace(self, origin=origin)
+
+    def in_float64(self) -> Self:
+        return self if self.dtype == np.float64 else dataclasses.replace(self, dtype=np.dtype(np.float64))
+
+    def with_X(self, X: Design) -> Self:
+        """The same targets and weights with another X of the same kind."""
+        n_samples, n_features = X.shape
+        return dataclasses.replace(self, X=X, n_samples=n_samples, n_features=n_features, dtype=X.dtype, origin=None)
+
+    def reweighted(self, sample_weight: Float64Array) -> Self:
+        """The same rows with other weights."""
+        return dataclasses.replace(self, sample_weight=sample_weight, weight_sum=float(sample_weight.sum()))
+
+    def without(self, which: Callable[..., NDArray[np.bool_]], *args: Any, cost: int) -> Self:
+        return self.reweighted(np.concatenate(self.sum(_weights_without, which, args, cost=cost)))
+
+    def gather(self, index: NDArray[np.intp], factor: Float64Array) -> Self:
+        weight = factor if self.sample_weight is None else factor * self.sample_weight[index]
+        target = None if self.target is None else self.target[index]
+        rows = dataclasses.replace(self, X=self.X[index], n_samples=len(index), target=target, row_offset=0)
+        return rows.reweighted(weight)
+
+    def rows(self, index: NDArray[np.intp] | slice) -> Block:
+        return self._block(index, self.X[index])
+
+    def sum(self, kernel: Callable[..., T], *args: Any, cost: int) -> T:
+        parts = self.workers.map_ranges(lambda within: kernel(self, within, *args), self.n_samples, cost)
+        return functools.reduce(operator.add, parts)
+
+    def blocks(self, width: int, within: slice | None = None) -> Iterator[Block]:
+        """Blocks that make up the range `within`, or all rows; a block has room for `width` numbers for each row."""
+        within = within or slice(0, self.n_samples)
+        n_rows = self._block_length(width)
+        for start in range(within.start, within.stop, n_rows):
+            rows = slice(start, min(start + n_rows, within.stop))
+            yield self._block(rows, self._view(rows))
+
+    def _block_length(self, width: int) -> int:
+        return max(1, _BLOCK_SIZE // width, min(_WIDE_BLOCK[0], _WIDE_BLOCK[1] // width))
+
+    @abc.abstractmethod
+    def _view(self, rows: slice) -> Design:
+        """`X[rows]` as a view."""
+
+    def _block(self, index: NDArray[np.intp] | slice, x: Design) -> Block:
+        if x.dtype != self.dtype:
+            x = x.astype(self.dtype)
+        if self.origin is not None:
+            x = x - self.origin.astype(x.dtype, copy=False)
+        weight = None if self.sample_weight is None else self.sample_weight[index]
+        target = None if self.target is None else self.target[index]
+        return self._block_type(index, x, weight, target, self.n_classes, self.n_logits)
+
+
+def _target_sum(samples: LocalSamples, within: slice) -> Float64Array:
+    total = np.zeros((samples.n_logits, samples.n_columns))
+    for block in samples.blocks(samples.n_logits, within):
+        block.add_weighted_rows(total, block.distribution())
+    return total
+
+
+def _entropy(samples: LocalSamples, within: slice) -> float:
+    """The weighted sum of the entropies."""
+    total = 0.0
+    if samples.target is None or samples.target.ndim == 1:
+        return total
+    for block in samples.blocks(samples.n_classes, within):
+        total += block.weighted_sum(special.entr(block.class_major_target()).sum(axis=0, dtype=np.float64))
+    return total
+
+
+def _weights_without(
+    samples: LocalSamples, within: slice, which: Callable[..., NDArray[np.bool_]], args: tuple[Any, ...]
+) -> list[Float64Array]:
+    """The weights of `Samples.without`, block by block."""
+    weights = [np.empty(0)]
+    for block in samples.blocks(samples.n_columns, within):
+        weights.append(np.where(which(block, *args), 0, block.weights()))
+    return weights
