@@ -81,6 +81,10 @@ class Function(Protocol):
     def floor(self) -> float:
         """A lower bound of f."""
 
+    @property
+    def has_weak_penalty(self) -> bool:
+        """Whether there may be directions of next to no curvature."""
+
     def hessian_product(self, theta: Float64Array, direction: Float64Array) -> Float64Array: ...
 
     def largest_change(self, step: Float64Array) -> float:
@@ -347,10 +351,12 @@ def _by_conjugate_gradients(
     g^T d grows with every step towards lambda^2; with a good preconditioner, two or three steps are enough. The rest is
     r^T H^-1 r, with r = g - H d, which is at most ||r||^2 over the smallest eigenvalue of H in the preconditioner's
     coordinates. That is estimated by the smallest Ritz value, or by 1 if the Ritz value is larger: the first steps,
-    which a bad preconditioner wastes on directions of far too much curvature, say nothing about the others. Unless the
-    preconditioner stands for the whole Hessian, two or three steps are not enough to see those of little curvature.
+    which a bad preconditioner wastes on directions of far too much curvature, say nothing about the others. With a weak
+    penalty, and unless the preconditioner stands for the whole Hessian, two or three steps do not see directions of
+    next to no curvature.
     """
-    least_steps = 2 if isinstance(preconditioner, FactoredHessian) else _GAP_STEPS
+    in_doubt = function.has_weak_penalty and not isinstance(preconditioner, FactoredHessian)
+    least_steps = _GAP_STEPS if in_doubt else 2
     residual = preconditioner.backward(point.gradient)
     direction, square, decrement = residual, float(np.dot(residual, residual)), 0.0
     newton, upper, settled, nothing = np.zeros_like(residual), square, square == 0, _NOTHING * square
@@ -383,7 +389,7 @@ def _by_conjugate_gradients(
     step = -preconditioner.forward(newton)
     change = function.largest_change(step) if np.isfinite(upper) else np.inf
     proof = Certificate.of(np.sqrt(upper), change, is_bound=False)
-    doubt = 1.0 if settled else _UNSETTLED
+    doubt = _UNSETTLED if in_doubt and not settled else 1.0
     return dataclasses.replace(proof, least=_least(decrement, change), doubt=doubt), step
 
 

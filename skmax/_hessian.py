@@ -11,7 +11,7 @@ diag(p) - p p^T = sum_k p_k (e_k - p) (e_k - p)^T, the Hessian is also R^T R wit
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,8 @@ LEAST_CURVATURE = 1e-12
 # What the whole Hessian may cost at the end of a fit, to certify it: this many evaluations; this share of the number of
 # iterations so far, which conjugate gradients would cost too; or this many operations, about 20 ms.
 _WHOLE_EVALUATIONS, _WHOLE_SHARE, _WHOLE_OPERATIONS = 10, 0.2, 3.3e8
-# What it may cost where nothing else can tell the gap, which is so if the weight decay is less than this share of 1/S.
-_NEEDED_EVALUATIONS, _WEAK = 1000, 0.01
+# What it may cost where nothing else can tell the gap.
+_NEEDED_EVALUATIONS = 1000
 # The largest share of the inverse Hessian's trace that the jitter may hide from a bound.
 _HIDDEN = 0.5
 # A Hessian of unit diagonal with a smaller pivot than this is factorised from its rows instead, if that costs no more
@@ -74,6 +74,8 @@ class FactoredHessian(ChangeOfVariables):
     inverse_root, factor, jitter
         r, L and the number that was added to the diagonal of L L^T.
     """
+
+    takes_turns: ClassVar[bool] = False
 
     measured: Float64Array
     by_rows: bool = False
@@ -208,9 +210,8 @@ class WholeHessian:
         A weak penalty leaves directions of next to no curvature, of which conjugate gradients learn nothing in a few
         steps, unless the preconditioner stands for the whole Hessian.
         """
-        is_weak = self.objective.weight_decay * self.objective.samples.weight_sum < _WEAK
-        known = isinstance(preconditioner, FactoredHessian)
-        return is_weak and not known and whole_hessian_fits(self.objective) and self.evaluations <= _NEEDED_EVALUATIONS
+        unknown = self.objective.has_weak_penalty and not isinstance(preconditioner, FactoredHessian)
+        return unknown and whole_hessian_fits(self.objective) and self.evaluations <= _NEEDED_EVALUATIONS
 
     def at(self, theta: Float64Array) -> FactoredHessian:
         """The Hessian at `theta`, to as many digits as the rows have."""

@@ -32,6 +32,8 @@ from skmax._softmax import losses_in_place, normalize_in_place
 # The most by which a row's loss may grow, where the largest change is 1 or more, along a direction in which f falls for
 # ever.
 _NO_GROWTH = 1e-4
+# A weight decay is weak if it is less than this share of the default, 1/S.
+_WEAK = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +133,11 @@ class Objective:
     def floor(self) -> float:
         """A lower bound of f: the mean entropy of the targets, which is 0 for labels."""
         return self.samples.mean_entropy
+
+    @property
+    def has_weak_penalty(self) -> bool:
+        """Whether the penalty leaves directions of next to no curvature, if the loss does."""
+        return self.weight_decay * self.samples.weight_sum < _WEAK
 
     def largest_change(self, step: Float64Array) -> float:
         """The largest change that `step` makes in the difference of two logits of a row with weight."""

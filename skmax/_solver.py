@@ -27,6 +27,7 @@ from scipy import optimize
 
 from skmax._certificate import Certificate, Function, LinearChange, Point, Steps, certify
 from skmax._hessian import WholeHessian
+from skmax._preconditioner.base import Progress, Stage
 from skmax._samples import Float64Array
 
 # An old preconditioner underestimates the gap, so a stage aims for a part of `tol`: that is cheaper than another stage.
@@ -83,7 +84,7 @@ class Solution:
 def minimize(
     function: Function,
     start: Float64Array,
-    precondition: Callable[[Any, Float64Array, float, int], Preconditioner],
+    precondition: Callable[[Any, Float64Array, float, Progress], Preconditioner],
     *,
     tol: float,
     max_iter: int,
@@ -97,7 +98,8 @@ def minimize(
 
     The third argument of `precondition` is the damping, a number to add to the curvature of each parameter (K.
     Levenberg, 1944, Quarterly of Applied Mathematics 2(2), 164-168), which is positive if the previous stage's first
-    step was much too long. The fourth is the number of iterations so far: a preconditioner may cost a share of them.
+    step was much too long. The fourth is the progress so far: a preconditioner may cost a share of the iterations, and
+    one that helped more than others is worth having again.
 
     `exact` is the function to certify if `function` is less accurate, and `hessian` is the Hessian of `exact`, which is
     used where it pays.
@@ -115,10 +117,11 @@ def minimize(
     loss_curve = [point.value]
     # The estimates below which a stage claims to have converged, or to be where Newton steps converge.
     claim, newton_from = _STAGE_TOL * tol, _NEWTON_FROM / max(1.0, hessian.evaluations if hessian else 1.0)
-    n_stages, damping, stuck, stopped = 0, 0.0, False, False
+    damping, stuck, stopped = 0.0, False, False
     infimum = np.inf  # a number that f can be brought below
     lowest = exact.floor - _ASTRAY * (1 + abs(exact.floor))
     at_hand = initial_preconditioner
+    stages: list[Stage] = []
 
     def accept(point: Point) -> bool:
         nonlocal stopped
@@ -129,20 +132,21 @@ def minimize(
     while True:
         n_iter = len(loss_curve) - 1
         newton = hessian if hessian is not None and hessian.pays(n_iter) else None
-        preconditioner = at_hand or precondition(function, point.theta, damping, n_iter)
+        progress = Progress(n_iter, tuple(stages), claim)
+        preconditioner = at_hand or precondition(function, point.theta, damping, progress)
         estimate = _estimate(preconditioner, point)
         near = tol if newton is None else max(tol, _FRESH * newton_from)
         given_up = stopped or n_iter >= max_iter or not np.isfinite(estimate)
         if function is not exact and (stuck or given_up or estimate <= near):
             rounded, function, point, stuck = point.value, exact, Point.of(exact, point.theta), False
             if not abs(point.value - rounded) <= _ASTRAY * (1 + abs(point.value)):
-                point, preconditioner = Point.of(exact, start), precondition(exact, start, 0.0, n_iter)
+                point, preconditioner = Point.of(exact, start), precondition(exact, start, 0.0, progress)
             loss_curve[-1] = point.value
             estimate = _estimate(preconditioner, point)
         if stuck or given_up or estimate <= near:
             if damping and np.isfinite(estimate):
                 # The damping hides what is left to gain along directions of less curvature.
-                preconditioner = precondition(exact, point.theta, 0.0, n_iter)
+                preconditioner = precondition(exact, point.theta, 0.0, progress)
             needed = hessian if hessian is not None and hessian.is_needed(preconditioner) else newton
             attempt = certify(
                 exact,
@@ -167,18 +171,21 @@ def minimize(
         if report is not None:
             report(len(loss_curve) - 1, point.value, estimate, preconditioner)
         before = point
-        length = min(preconditioner.stage_length(n_stages), max_iter - (len(loss_curve) - 1))
+        begun = len(loss_curve) - 1
+        length = min(preconditioner.stage_length(progress.n_stages(type(preconditioner))), max_iter - begun)
         target = claim if newton is None else max(claim, newton_from)
-        n_quarters = 0
+        n_quarters = n_evaluations = 0
         if length > 0:
-            point, n_quarters = _stage(function, point, preconditioner, target, lowest, length, accept)
+            point, n_quarters, n_evaluations = _stage(function, point, preconditioner, target, lowest, length, accept)
         at_hand = None
-        if _estimate(preconditioner, point) <= target:
+        estimate = _estimate(preconditioner, point)
+        gap = max(estimate, _extrapolated(loss_curve[begun:]))
+        stages.append(Stage(type(preconditioner), n_evaluations, before.value, point.value, gap))
+        if estimate <= target:
             if newton is not None:
                 at_hand = newton.at(point.theta)
             elif initial_preconditioner:
                 at_hand = preconditioner
-        n_stages += 1
         fails = not point.value < before.value
         stuck = fails and damping > _MOST_DAMPING
         if fails or n_quarters >= _TOO_MANY_QUARTERS:
@@ -204,17 +211,18 @@ def _stage(
     lowest: float,
     max_iter: int,
     accept: Callable[[Point], bool],
-) -> tuple[Point, int]:
-    """The last point that L-BFGS accepted, or `start`, and how often its first step was quartered."""
+) -> tuple[Point, int, int]:
+    """The last point that L-BFGS accepted, or `start`, how often its first step was quartered, and the evaluations."""
     # The first step of L-BFGS-B has unit length. In units of the gradient's length that is the Newton step, which
     # outliers make up to a thousand times too long; the line search of L-BFGS-B would spend all of its trials on it.
     unit = float(np.linalg.norm(preconditioner.backward(start.gradient)))
     for n_quarters in range(_MOST_QUARTERS):
         try:
-            return _l_bfgs(function, start, preconditioner, unit, target, lowest, max_iter, accept), n_quarters
+            point, n = _l_bfgs(function, start, preconditioner, unit, target, lowest, max_iter, accept)
+            return point, n_quarters, n_quarters + n
         except _TooLong:
             unit /= 4
-    return start, _MOST_QUARTERS
+    return start, _MOST_QUARTERS, _MOST_QUARTERS
 
 
 def _l_bfgs(
@@ -226,8 +234,8 @@ def _l_bfgs(
     lowest: float,
     max_iter: int,
     accept: Callable[[Point], bool],
-) -> Point:
-    """L-BFGS-B in v, in units of `unit`."""
+) -> tuple[Point, int]:
+    """The last point that L-BFGS-B in v, in units of `unit`, accepted, and the number of evaluations."""
     evaluated = accepted = start
     gradient_in_v = preconditioner.backward(start.gradient)
     memory = _MEMORY if start.theta.size <= _LARGE else _MEMORY_IF_LARGE
@@ -251,7 +259,7 @@ def _l_bfgs(
         if accept(accepted) or np.dot(gradient_in_v, gradient_in_v) / 2 <= target:
             raise StopIteration
 
-    optimize.minimize(
+    result = optimize.minimize(
         in_v,
         np.zeros_like(start.theta),
         jac=True,
@@ -260,10 +268,16 @@ def _l_bfgs(
         # Stopping is decided above and in `minimize`, not by relative changes of f or by gradients in units of `unit`.
         options={"maxiter": max_iter, "maxfun": 100 * max_iter, "maxcor": memory, "ftol": 0, "gtol": 0},
     )
-    return accepted
+    return accepted, result.nfev
 
 
 def _estimate(preconditioner: Preconditioner, point: Point) -> float:
     """Half the squared gradient in the preconditioner's coordinates: the gap, if the preconditioner is the Hessian."""
     v = preconditioner.backward(point.gradient)
     return float(np.dot(v, v)) / 2
+
+
+def _extrapolated(curve: list[float]) -> float:
+    """The gap at the end of `curve`, if it falls to the minimum as a geometric series."""
+    first, second = curve[0] - curve[len(curve) // 2], curve[len(curve) // 2] - curve[-1]
+    return second**2 / (first - second) if first > second else 0.0

@@ -3,19 +3,28 @@
 import numpy as np
 import pytest
 from problems import objective_of
-from scipy import sparse
+from scipy import linalg, sparse
 
 from skmax._columns import ColumnStats
 from skmax._preconditioner import block, choose_preconditioner, full
-from skmax._preconditioner.base import Preconditioner
+from skmax._preconditioner.base import Preconditioner, Progress, Stage
 from skmax._preconditioner.block import BlockPreconditioner
+from skmax._preconditioner.choose import most_promising
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.full import FullPreconditioner
 from skmax._preconditioner.kronecker import KroneckerPreconditioner
 from skmax._preconditioner.low_rank import LowRankPreconditioner
 from skmax._preconditioner.sampling import complete, sample
+from skmax._preconditioner.shared import SharedPreconditioner
+from skmax._solver import minimize
 
-KINDS = [FullPreconditioner, BlockPreconditioner, LowRankPreconditioner, DiagonalPreconditioner]
+KINDS = [
+    FullPreconditioner,
+    BlockPreconditioner,
+    SharedPreconditioner,
+    LowRankPreconditioner,
+    DiagonalPreconditioner,
+]
 
 
 def problem(n_classes, *, layout=np.asarray, fit_intercept=True, weight_decay=0.1, weighted=True):
@@ -312,7 +321,7 @@ def test_hessian_products_are_derivatives_of_the_gradient(n_classes, layout, fit
         (500, 4, 3, FullPreconditioner, FullPreconditioner),  # so cheap that it saves the Kronecker form
         (3000, 20, 10, KroneckerPreconditioner, FullPreconditioner),
         (3000, 50, 60, KroneckerPreconditioner, BlockPreconditioner),
-        (300, 300, 30, KroneckerPreconditioner, DiagonalPreconditioner),
+        (300, 300, 30, KroneckerPreconditioner, SharedPreconditioner),
         (20, 3000, 3, DiagonalPreconditioner, DiagonalPreconditioner),  # too many columns to hold a matrix of them
         (100, 2000, 3, DiagonalPreconditioner, DiagonalPreconditioner),
     ],
@@ -346,11 +355,139 @@ def test_a_hard_fit_is_worth_a_dearer_preconditioner(monkeypatch, layout):
     columns, theta = columns_of(objective), np.ones(30 * 301)
 
     def kind(n_iter):
-        return type(choose_preconditioner(columns, objective, theta, n_iter=n_iter))
+        return type(choose_preconditioner(columns, objective, theta, progress=Progress(n_iter, target=1e-6)))
 
+    # without the form that all classes share, as with so many columns that it costs too much
+    monkeypatch.setattr(SharedPreconditioner, "suits", lambda *_: False)
     assert kind(1) is DiagonalPreconditioner
     # a row of a sparse X is not filled
     assert kind(30) is (LowRankPreconditioner if layout is np.asarray else DiagonalPreconditioner)
     # no room for half of the rows
     monkeypatch.setattr("skmax._preconditioner.choose.MOST_NUMBERS", 32 * theta.size - 1)
     assert kind(30) is DiagonalPreconditioner
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_shared_preconditioner_is_the_mean_block_with_a_factor_for_each_class(n_classes, fit_intercept, weighted):
+    objective, theta = problem(n_classes, fit_intercept=fit_intercept, weighted=weighted)
+    columns, samples = columns_of(objective), objective.samples
+    change = SharedPreconditioner.at(objective, columns, theta)
+    rows = samples.rows(slice(None))
+    standardized = columns.standardized(rows, fit_intercept)
+    probability = rows.probability(*samples.parameters(theta))
+    curvature = rows.weights() * probability * (1 - probability) / samples.weight_sum
+    blocks = np.einsum("ki,ij,il->kjl", curvature, standardized, standardized)
+    mean, penalty = blocks.mean(axis=0), np.diag(np.append(0.1 / columns.scale**2, 0.0)[: objective.n_columns])
+    share = np.trace(blocks, axis1=1, axis2=2) / np.trace(mean)
+    inverse = np.array([change._from_v(change._to_v(e)) for e in np.eye(theta.size)])
+    p = objective.n_columns
+    in_mean = np.trace(np.linalg.solve(mean + penalty, penalty)) / p
+    for k in range(objective.n_logits):
+        own = slice(k * p, (k + 1) * p)
+        ratio = (inverse[own, own] @ (mean + penalty))[0, 0]
+        np.testing.assert_allclose(inverse[own, own] @ (mean + penalty), ratio * np.eye(p), atol=1e-9 * ratio)
+        # eight random signs tell the mean of M's diagonal, here 0.1 to 0.4, to some hundredths
+        assert 1 / ratio == pytest.approx(share[k] * (1 - in_mean) + in_mean, abs=0.1)
+        inverse[own, own] = 0
+    np.testing.assert_array_equal(inverse, 0)
+
+
+def test_a_sample_of_the_rows_serves_the_shared_preconditioner(monkeypatch):
+    objective, theta = embeddings(4000)
+    columns = columns_of(objective)
+    whole = SharedPreconditioner.at(objective, columns, theta)
+    monkeypatch.setattr("skmax._preconditioner.sampling._SAMPLE", (4, 400))
+    monkeypatch.setattr("skmax._preconditioner.shared._SAMPLE", 10)
+    change = SharedPreconditioner.at(objective, columns, theta)
+    assert (str(whole), str(change)) == ("shared", "shared, 610 of 4000 rows")
+    ratio = linalg.eigh(change.moment, whole.moment, eigvals_only=True)
+    # ten rows for each column: within (1 +- 10^-1/2)^2, and a little more
+    assert ratio.min() > 0.35
+    assert ratio.max() < 2.2
+    np.testing.assert_allclose(change.share, whole.share, rtol=0.5)
+
+
+def embeddings(n_samples, weight_decay=1e-5):
+    """Rows like deep embeddings: classes of a common, turned, anisotropic spread, far from the origin."""
+    rng = np.random.default_rng(11)
+    n_features, n_classes = 60, 20
+    spectrum = 1 / np.arange(1, n_features + 1)
+    turn = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0]
+    means = 0.5 * rng.normal(size=(n_classes, n_features)) * spectrum
+    y = rng.integers(0, n_classes, n_samples)
+    X = (means[y] + rng.normal(size=(n_samples, n_features)) * spectrum) @ turn + 0.3 * rng.normal(size=n_features)
+    objective = objective_of(
+        X, y, n_classes=n_classes, n_logits=n_classes, weight_decay=weight_decay, fit_intercept=True
+    )
+    return objective, np.zeros(n_classes * (n_features + 1))
+
+
+def test_on_embeddings_the_shared_preconditioner_needs_a_third_of_the_iterations_of_the_diagonal():
+    objective, theta = embeddings(3000)
+    columns = columns_of(objective)
+
+    def n_iter(form):
+        solution = minimize(
+            objective,
+            theta,
+            lambda function, theta, damping, _: form.at(function, columns, theta, damping),
+            tol=1e-6,
+            max_iter=1000,
+        )
+        assert solution.converged
+        return solution.n_iter
+
+    assert n_iter(SharedPreconditioner) <= n_iter(DiagonalPreconditioner) / 3
+
+
+class TestMostPromising:
+    """Two forms, of which the second costs 10 evaluations more, from a gap of 1 at first, to one of 1e-6."""
+
+    forms = (DiagonalPreconditioner, SharedPreconditioner)
+
+    def after(self, *stages):
+        gap, done = 1.0, []
+        for form, factor in stages:
+            done.append(Stage(form, 15, gap, gap * factor, gap * factor))  # the minimum is 0
+            gap *= factor
+        return most_promising(list(self.forms), [0.0, 10.0], Progress(15 * len(done), done, 1e-6))
+
+    def test_the_preferred_form_begins(self):
+        assert self.after() is self.forms[0]
+
+    def test_a_form_that_ends_the_search_soon_stays(self):
+        assert self.after((self.forms[0], 1e-3)) is self.forms[0]
+
+    def test_another_form_is_tried_where_much_is_left(self):
+        assert self.after((self.forms[0], 0.5)) is self.forms[1]
+
+    def test_the_best_for_its_operations_goes_on(self):
+        slow, fast = (self.forms[0], 0.5), (self.forms[1], 0.1)
+        assert self.after(slow, fast) is self.forms[1]
+        # 0.4 in 15 evaluations and the 10 that it costs is less than 0.5 in 15
+        assert self.after(slow, (self.forms[1], 0.4)) is self.forms[0]
+
+    def test_a_form_that_stalls_is_left(self):
+        slow, fast = (self.forms[0], 0.5), (self.forms[1], 0.1)
+        assert self.after(slow, fast, (self.forms[1], 0.9)) is self.forms[0]
+
+
+def test_a_choice_that_learns_is_the_same_each_time(monkeypatch):
+    objective, theta = embeddings(60, weight_decay=1e-7)
+    columns, names = columns_of(objective), []
+    monkeypatch.setattr(BlockPreconditioner, "most_evaluations", 0)
+
+    def precondition(function, theta, damping, progress):
+        change = choose_preconditioner(columns, function, theta, damping, progress)
+        names[-1].append(str(change))
+        return change
+
+    curves = []
+    for _ in range(2):
+        names.append([])
+        curves.append(minimize(objective, theta + 0.1, precondition, tol=1e-9, max_iter=200).loss_curve)
+    assert names[0] == names[1]
+    assert {"shared", "low rank"} <= set(names[0])
+    assert curves[0] == curves[1]

@@ -26,6 +26,7 @@ class BlockPreconditioner(Preconditioner):
 
     name = "block"
     most_evaluations = 40
+    takes_turns = False
 
     rows_used: str
     blocks: list[Float64Array]

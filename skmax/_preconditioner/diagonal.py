@@ -26,6 +26,10 @@ class DiagonalPreconditioner(Preconditioner):
     diagonal: Float64Array = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
     inverse_root: Float64Array = dataclasses.field(default_factory=lambda: np.empty(0))
 
+    @staticmethod
+    def cost(objective: Objective) -> float:
+        return 2 * objective.samples.n_samples * objective.cost
+
     @classmethod
     def at(cls, objective: Objective, columns: ColumnStats, theta: Float64Array, damping: float = 0.0) -> Self:
         curvature = measure_diagonal(objective, columns, theta)

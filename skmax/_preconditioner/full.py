@@ -21,6 +21,7 @@ class FullPreconditioner(FactoredHessian, Preconditioner):
 
     name = "full"
     most_evaluations, evaluations_per_iteration = 20, 0.5
+    takes_turns = False
 
     rows_used: str = ""
 

@@ -26,6 +26,7 @@ class KroneckerPreconditioner(Preconditioner):
 
     name = "Kronecker"
     most_evaluations = 30
+    takes_turns = False
 
     moment: Float64Array
     eigenvectors: Float64Array

@@ -21,9 +21,12 @@ from skmax._samples import Float64Array, LocalSamples
 _SAMPLE = (4, 2000)
 
 
-def sample_size(size: int, n_samples: int) -> int:
-    """How many rows a matrix of `size` is made of: all of them, unless there are more than twice as many as needed."""
-    n_rows = max(_SAMPLE[0] * size, _SAMPLE[1])
+def sample_size(size: int, n_samples: int, for_each: int | None = None) -> int:
+    """How many rows a matrix of `size` is made of: all of them, unless there are more than twice as many as needed.
+
+    These are `for_each` for each row of the matrix.
+    """
+    n_rows = max((for_each or _SAMPLE[0]) * size, _SAMPLE[1])
     return n_rows if n_samples > 2 * n_rows else n_samples
 
 
