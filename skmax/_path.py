@@ -254,8 +254,7 @@ def fits_along(
         else:
             solution = minimum.solution
             fit = _fit_so_far(problem, solution.theta, solution.loss_curve)
-            converged = solution.gap <= minimum.rough_tol
-            yield dataclasses.replace(fit, certificate=solution.certificate, converged=converged)
+            yield dataclasses.replace(fit, certificate=solution.certificate, converged=solution.converged)
 
 
 def initial_parameters(problem: Problem, last: tuple[FloatArray, FloatArray] | None = None) -> Float64Array:
@@ -304,36 +303,30 @@ def minima(
         gap = np.nan
         if weight_decay == 0 and columns.turn is None:
             columns, change = _independent_columns(problem, exact), None
-        hessian, precondition = WholeHessian(exact, columns), functools.partial(choose_preconditioner, columns)
-        rough_tol = None
+        hessian, rough_tol = WholeHessian(exact, columns), None
         if options.rough_tol is not None and weight_decay > 0 and not hessian.pays(0):
             rough_tol = max(options.tol, options.rough_tol())
-        search = functools.partial(
-            minimize,
+            theta = _extrapolated(objective, theta, visited[-2:])
+            if age >= _OLD or weight_decay < built_for / _FAR_ON:
+                change = None
+        old = change.penalised(objective) if change else None
+        solution = minimize(
             objective,
+            theta,
+            functools.partial(choose_preconditioner, columns),
             tol=options.tol,
             max_iter=options.max_iter,
             exact=exact,
-            hessian=hessian,
+            hessian=hessian if rough_tol is None else None,
+            rough_tol=rough_tol,
+            initial_preconditioner=old,
+            watch=after_iteration if watch or progress else None,
             report=report if progress is not None else _Printer() if options.verbose else None,
         )
-        if rough_tol is not None:
-            if age >= _OLD or weight_decay < built_for / _FAR_ON:
-                change = None
-            old = change.penalised(objective) if change else None
-            rough = _RoughSearch(precondition, rough_tol, _extrapolated(objective, theta, visited[-2:]))
-            solution = rough.run(search, old, after_iteration, report)
-            if rough.built_at is None:
-                age += solution.n_iter
-            else:
-                age, built_for = solution.n_iter - rough.built_at, weight_decay
+        if solution.preconditioner is old:
+            age += solution.n_iter
         else:
-            solution = search(
-                theta,
-                precondition,
-                initial_preconditioner=change.penalised(objective) if change else None,
-                watch=after_iteration if watch or progress else None,
-            )
+            age, built_for = solution.n_iter, weight_decay
         if weight_decay == 0 and not solution.stopped and solution.n_iter < options.max_iter:
             solution = _with_separation(solution, exact, columns, options.tol)
         theta, change = solution.theta, solution.preconditioner
@@ -354,81 +347,6 @@ def _extrapolated(objective: Objective, theta: Float64Array, visited: list[tuple
     (first, there), (second, here) = visited
     further = here + np.log(objective.weight_decay / second) / np.log(second / first) * (here - there)
     return further if objective(further)[0] < objective(theta)[0] else theta
-
-
-class _Near(Exception):
-    """Raised to end a rough search."""
-
-
-class _RoughSearch:
-    """A search that ends, without a certificate, where its preconditioner estimates that the gap is within `tol`.
-
-    A certificate takes up to ten products of the Hessian, each as long as two evaluations, and a preconditioner that is
-    new: more than the iterations to a loose tolerance. This stands between the solver and its preconditioners, which
-    it sees with each gradient.
-
-    Attributes
-    ----------
-    built_at : int, or None
-        The iteration at which the last preconditioner was built, if one was.
-    """
-
-    def __init__(self, precondition: Callable[..., Preconditioner], tol: float, start: Float64Array) -> None:
-        self._precondition, self._tol = precondition, tol
-        self._inner: Any = None
-        self._estimate, self._has_begun = np.inf, False
-        self._theta, self._loss_curve = start, [np.nan]
-        self.built_at: int | None = None
-
-    def run(
-        self,
-        search: Callable[..., Solution],
-        old: Preconditioner | None,
-        watch: Callable[[Float64Array, list[float]], bool],
-        report: Callable[[int, float, float, None], None],
-    ) -> Solution:
-        """Run `search` with the `old` preconditioner at first, if there is one."""
-        self._inner = old
-
-        def after_iteration(theta: Float64Array, loss_curve: list[float]) -> bool:
-            self._theta, self._loss_curve = theta, loss_curve
-            report(len(loss_curve) - 1, loss_curve[-1], self._estimate, None)
-            stops = watch(theta, loss_curve)
-            if self._estimate <= self._tol:
-                raise _Near
-            return stops
-
-        start = self._theta
-        try:
-            solution = search(
-                start, self._build, initial_preconditioner=None if old is None else self, watch=after_iteration
-            )
-        except _Near:
-            near = Certificate(self._estimate, 0.0, is_bound=False)
-            curve = list(self._loss_curve)
-            return Solution(self._theta, curve[-1], near, True, curve, self._inner)
-        return dataclasses.replace(solution, preconditioner=self._inner)
-
-    def _build(self, function: Any, theta: Float64Array, damping: float, n_iter: int) -> "_RoughSearch":
-        self._inner, self.built_at = self._precondition(function, theta, damping, n_iter), n_iter
-        return self
-
-    def __str__(self) -> str:
-        return str(self._inner)
-
-    def stage_length(self, n_stages: int) -> int:
-        return int(self._inner.stage_length(n_stages))
-
-    def forward(self, v: Float64Array) -> Float64Array:
-        return np.asarray(self._inner.forward(v))
-
-    def backward(self, gradient: Float64Array) -> Float64Array:
-        v = np.asarray(self._inner.backward(gradient))
-        self._estimate = float(np.dot(v, v)) / 2
-        if not self._has_begun and self._estimate <= self._tol:
-            raise _Near
-        self._has_begun = True
-        return v
 
 
 def _independent_columns(problem: Problem, exact: Objective) -> ColumnStats:

@@ -90,6 +90,7 @@ def minimize(
     max_iter: int,
     exact: Function | None = None,
     hessian: WholeHessian | None = None,
+    rough_tol: float | None = None,
     initial_preconditioner: Preconditioner | None = None,
     watch: Callable[[Float64Array, list[float]], bool] | None = None,
     report: Callable[[int, float, float, Preconditioner | None], None] | None = None,
@@ -104,6 +105,9 @@ def minimize(
     `exact` is the function to certify if `function` is less accurate, and `hessian` is the Hessian of `exact`, which is
     used where it pays.
 
+    With `rough_tol`, the search ends where a preconditioner, which may be old, estimates that the gap is within it. It
+    takes no certificate then, which would cost more than the iterations to a loose tolerance.
+
     `initial_preconditioner` is that of a point near `start`. It saves most of the work where a path of minima is
     followed.
 
@@ -116,7 +120,9 @@ def minimize(
     point = Point.of(function, start)
     loss_curve = [point.value]
     # The estimates below which a stage claims to have converged, or to be where Newton steps converge.
-    claim, newton_from = _STAGE_TOL * tol, _NEWTON_FROM / max(1.0, hessian.evaluations if hessian else 1.0)
+    claim = _STAGE_TOL * tol if rough_tol is None else rough_tol
+    newton_from = _NEWTON_FROM / max(1.0, hessian.evaluations if hessian else 1.0)
+    recession = None
     damping, stuck, stopped = 0.0, False, False
     infimum = np.inf  # a number that f can be brought below
     lowest = exact.floor - _ASTRAY * (1 + abs(exact.floor))
@@ -135,6 +141,9 @@ def minimize(
         progress = Progress(n_iter, tuple(stages), claim)
         preconditioner = at_hand or precondition(function, point.theta, damping, progress)
         estimate = _estimate(preconditioner, point)
+        if rough_tol is not None and estimate <= rough_tol:
+            proof = Certificate(estimate, 0.0, is_bound=False)
+            break
         near = tol if newton is None else max(tol, _FRESH * newton_from)
         given_up = stopped or n_iter >= max_iter or not np.isfinite(estimate)
         if function is not exact and (stuck or given_up or estimate <= near):
@@ -160,9 +169,10 @@ def minimize(
             )
             infimum = min(infimum, point.value - attempt.proof.least)
             point, preconditioner, proof = attempt.point, attempt.preconditioner, attempt.proof
+            recession = attempt.recession
             if not proof.is_bound:
                 proof = dataclasses.replace(proof, gap=max(proof.gap, point.value - infimum))
-            if stuck or given_up or stopped or proof.within(tol) or attempt.recession is not None:
+            if stuck or given_up or stopped or proof.within(tol) or recession is not None:
                 break
             # The same claim would fail again. The change that a Newton step makes is in proportion to its length.
             share = min(1.0, tol / proof.gap if proof.gap > 0 else 1.0, proof.change**-2 if proof.change > 1 else 1.0)
@@ -184,7 +194,7 @@ def minimize(
         if estimate <= target:
             if newton is not None:
                 at_hand = newton.at(point.theta)
-            elif initial_preconditioner:
+            elif initial_preconditioner or rough_tol is not None:
                 at_hand = preconditioner
         fails = not point.value < before.value
         stuck = fails and damping > _MOST_DAMPING
@@ -194,9 +204,8 @@ def minimize(
             damping = damping / _DAMPING_STEP if damping > _LEAST_DAMPING else 0.0
     if report is not None:
         report(len(loss_curve) - 1, point.value, proof.gap, None)
-    return Solution(
-        point.theta, point.value, proof, proof.within(tol), loss_curve, preconditioner, stopped, attempt.recession
-    )
+    converged = proof.within(tol if rough_tol is None else max(tol, rough_tol))
+    return Solution(point.theta, point.value, proof, converged, loss_curve, preconditioner, stopped, recession)
 
 
 class _TooLong(Exception):
