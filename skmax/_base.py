@@ -21,7 +21,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from skmax._path import Fit, Options, Problem, Watch, local_objective
-from skmax._samples import LOGIT_COST, Block, Design, Float64Array, samples_of
+from skmax._samples import LOGIT_COST, Block, Design, Float64Array, dtypes_of, samples_of
 from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._target import (
@@ -95,7 +95,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
             naming("X", "finite real numbers, of shape (n_samples, n_features)"),
             np.errstate(over="ignore", invalid="ignore"),
         ):
-            return validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset)
+            return validate_data(self, X, accept_sparse="csr", dtype=dtypes_of(X), reset=reset)
 
     def _encode(self, y: NDArray, weight: Float64Array | None) -> Target:
         return encode_target(y, classes=self.classes, class_weight=self.class_weight, sample_weight=weight)

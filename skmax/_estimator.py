@@ -90,9 +90,9 @@ class SoftmaxRegression(BaseSoftmaxRegression):
 
     The end of a fit is computed in float64, whatever the dtype of `X`. If the whole Hessian takes a small part of the
     fit, Newton steps continue to the last digits, and the self-concordance of the loss bounds the gap [3]_; otherwise
-    the gap is estimated by conjugate gradients. Coefficients are stored in the dtype of `X`, except that they remain
-    float64 for a float32 `X` if rounding them would cost a tenth of `tol`. `objective_`, `gap_` and `converged_` refer
-    to the coefficients as stored.
+    the gap is estimated by conjugate gradients. Coefficients are float64, or float32 for a float32 `X`, unless
+    rounding them would cost a tenth of `tol`. `objective_`, `gap_` and `converged_` refer to the coefficients as
+    stored.
 
     With ``weight_decay=0`` the coefficients of linearly dependent columns are the shortest ones, which are the limit
     for small weight decays; those of constant columns are zero. A warning says so if the minimum is at infinity.
@@ -160,7 +160,8 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, finite. float64 and float32 are used without conversion, other types are converted to
+            Training data, finite. float64 and float32 are used without conversion. A dense array of float16, uint8,
+            int8 or bool stays as it is too, and is converted to float64 block by block. Other types are converted to
             float64, and sparse input to CSR.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels of one type that can be sorted; or, for each row, a distribution over the classes: non-negative

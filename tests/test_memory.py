@@ -98,3 +98,18 @@ def test_the_fit_of_a_wide_sparse_matrix_does_not_fill_it():
         print(growth / (model.coef_.nbytes / 2**20))
     """)
     assert growth < 120  # L-BFGS keeps 30 pairs of vectors, and SciPy works on copies of them
+
+
+def test_an_X_of_uint8_is_not_converted():
+    """400,000 x 100 are 40 MB as they are, and would be 160 as float32."""
+    growth = run("""
+        X = rng.integers(0, 256, size=(400_000, 100), dtype=np.uint8)
+        y = (X[:, 0] > 100) + (X[:, 1] > 50).astype(int)
+        def fit_and_predict():
+            model = SoftmaxRegression().fit(X, y)
+            return model.converged_ and len(model.predict(X[:100_000]))
+        growth, n_predicted = growth_during(fit_and_predict)
+        assert n_predicted == 100_000
+        print(growth)
+    """)
+    assert growth < 60

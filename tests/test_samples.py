@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.datasets import load_digits
 
-from skmax._samples import base, samples_of
+from skmax import SoftmaxRegression
+from skmax._samples import base, dtypes_of, samples_of
 from skmax._threads import Workers
 
 LAYOUTS = [np.asarray, np.asfortranarray, sparse.csr_array, sparse.csr_matrix]
@@ -129,3 +131,28 @@ def test_raw_predictions_are_class_major(layout, dtype):
     assert logits.dtype == dtype
     tolerance = 50 * np.finfo(dtype).eps  # of sums of five products, in another order
     np.testing.assert_allclose(logits, coef @ X.T + intercept[:, None], atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.uint8, np.int8, np.bool_])
+def test_an_X_of_few_bits_stays_and_is_fitted_as_its_float64_values_are(dtype):
+    X, y = load_digits(return_X_y=True)
+    X = X.astype(dtype)
+    model, reference = (SoftmaxRegression(tol=1e-5).fit(part, y) for part in (X, X.astype(np.float64)))
+    np.testing.assert_array_equal(model.coef_, reference.coef_)
+    np.testing.assert_array_equal(model.predict_proba(X), reference.predict_proba(X.astype(np.float64)))
+    assert samples_of(X).X is X
+    assert dtype in dtypes_of(X)
+
+
+def test_sparse_values_of_few_bits_become_float64():
+    X, y = load_digits(return_X_y=True)
+    model = SoftmaxRegression().fit(sparse.csr_array(X.astype(np.uint8)), y)
+    np.testing.assert_array_equal(model.coef_, SoftmaxRegression().fit(sparse.csr_array(X), y).coef_)
+
+
+def test_values_that_are_not_finite_are_found_in_float16():
+    X, y = load_digits(return_X_y=True)
+    X = X.astype(np.float16)
+    X[3, 4] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        SoftmaxRegression().fit(X, y)

@@ -1,5 +1,6 @@
 """The rows that a model is fitted to or predicts for, in one form for dense, sparse and remote data."""
 
+import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
@@ -18,8 +19,16 @@ __all__ = [
     "LocalSamples",
     "Maximum",
     "Samples",
+    "dtypes_of",
     "samples_of",
 ]
+
+
+def dtypes_of(X: object) -> list[type]:
+    """The dtypes in which an X stays as it came; others become the first. SciPy has no sparse arrays of float16."""
+    return (
+        [np.float64, np.float32] if issparse(X) else [np.float64, np.float32, np.float16, np.uint8, np.int8, np.bool_]
+    )
 
 
 def samples_of(
@@ -33,7 +42,10 @@ def samples_of(
     workers: Workers | None = None,
     row_offset: int = 0,
 ) -> LocalSamples:
-    """The samples of an X in memory, dense or sparse. Those of a prediction have no targets and no classes."""
+    """The samples of an X in memory, dense or sparse. Those of a prediction have no targets and no classes.
+
+    Products with numbers that are neither float32 nor float64 are taken in float64.
+    """
     is_sparse = issparse(X)
     return (SparseSamples if is_sparse else DenseSamples)(
         X=X,
@@ -44,7 +56,7 @@ def samples_of(
         fit_intercept=fit_intercept,
         n_samples=X.shape[0],
         n_features=X.shape[1],
-        dtype=X.dtype,
+        dtype=X.dtype if X.dtype == np.float32 else np.dtype(np.float64),
         is_sparse=is_sparse,
         weight_sum=float(X.shape[0] if sample_weight is None else sample_weight.sum()),
         workers=workers or Workers(),

@@ -46,7 +46,7 @@ class Samples(abc.ABC):
     fit_intercept : bool
         Whether each row stands for (x, 1), and the parameters of a logit end in an intercept.
     dtype : dtype
-        The dtype of the products with X: that of X, or float64 after `in_float64`.
+        The dtype of the products with X: float32 if X is, until `in_float64`, and else float64.
     is_sparse : bool
         Whether X is sparse, so that subtracting from its rows would fill it.
     weight_sum : float
@@ -145,7 +145,7 @@ class LocalSamples(Samples):
 
     Attributes
     ----------
-    X : {ndarray, CSR array or matrix} of shape (n_samples, n_features), float64 or float32
+    X : {ndarray, CSR array or matrix} of shape (n_samples, n_features), of one of `dtypes_of(X)`
     target : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_classes); None for predictions
         Class indices or distributions.
     sample_weight : ndarray of shape (n_samples,), float64, or None
