@@ -1,6 +1,19 @@
 """Is `converged_` true where `gap_` is an estimate: on tables too large for the bound, with correlated columns?
 
-RESULTS
+Results, 150 problems each, 2 minutes on one core. With the default weight decay:
+
+               problems  converged  estimates  false  10 tol   gap/excess: 0, 5, 50, 95, 100 %
+    power            50         50         46      -       -   1 1 1 1.1 1.7
+    smooth           50         50         49      -       -   1 1 1.1 1.9 2.9
+    hierarchy        50         50         50      -       -   1 1 1.2 4.8 7.2
+
+With --weak, where the whole Hessian is computed for up to 2048 parameters:
+
+    power            50         50         17      -       -   0.61 0.88 1 1.7 2
+    smooth           50         49         22      -       -   0.71 0.9 1.1 6.8 12
+    hierarchy        50         50         17      -       -   0.7 0.95 1.4 8.8 10
+
+Conclusion: no false certificate. Before that rule, 5 of 79 estimates with a weak penalty were false, by up to 27 tol.
 
 Usage: python -m benchmarks.estimates [--problems N] [--first SEED] [--weak]
 
