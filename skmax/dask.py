@@ -404,7 +404,9 @@ class _RemoteSamples(Samples):
         )
 
     def sum(self, kernel: Callable[..., T], *args: Any, cost: int) -> T:
-        return self.partitions.sum(_sum_of_partition, self.partitions.n_threads, kernel, args, cost)
+        total = self.partitions.sum(_sum_of_partition, self.partitions.n_threads, kernel, args, cost)
+        # An array that has travelled may begin at any byte, and NumPy before version 2 crashes on its dot product.
+        return np.require(total, requirements="A") if isinstance(total, np.ndarray) else total  # type: ignore[return-value]
 
     def with_origin(self, origin: Float64Array) -> Self:
         return dataclasses.replace(self, partitions=self.partitions.map(LocalSamples.with_origin, origin))
