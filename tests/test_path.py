@@ -42,7 +42,9 @@ def test_a_problem_gives_the_same_fit_again_and_on_other_threads(X_and_y):
     model = SoftmaxRegression().fit(*X_and_y)
     for fit in (first, second, third):
         for name, value in fit.attributes().items():
-            np.testing.assert_array_equal(value, getattr(model, name), err_msg=name)
+            # Here the linear algebra may use more threads than within `fit`, and round in another order.
+            tolerance = {"rtol": 1e-9, "atol": 1e-12} if np.asarray(value).dtype.kind == "f" else {"rtol": 0}
+            np.testing.assert_allclose(value, getattr(model, name), err_msg=name, **tolerance)
 
 
 def test_a_path_is_a_fit_for_each_weight_decay_in_order():
