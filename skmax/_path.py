@@ -306,7 +306,7 @@ def minima(
         hessian, rough_tol = WholeHessian(exact, columns), None
         if options.rough_tol is not None and weight_decay > 0 and not hessian.pays(0):
             rough_tol = max(options.tol, options.rough_tol())
-            theta = _extrapolated(objective, theta, visited[-2:])
+            theta = _extrapolated(objective, theta, visited)
             if age >= _OLD or weight_decay < built_for / _FAR_ON:
                 change = None
         old = change.penalised(objective) if change else None
@@ -330,7 +330,7 @@ def minima(
         if weight_decay == 0 and not solution.stopped and solution.n_iter < options.max_iter:
             solution = _with_separation(solution, exact, columns, options.tol)
         theta, change = solution.theta, solution.preconditioner
-        visited.append((weight_decay, theta))
+        visited = [*visited[-1:], (weight_decay, theta)]
         if weight_decay == 0:
             theta = exact.join(*columns.shortest(*exact.split(theta))).ravel()
             solution = dataclasses.replace(solution, theta=theta)
