@@ -22,6 +22,13 @@ Along the line of the Newton step alone, the same inequality holds with the chan
 It estimates the whole gap, and is used where c cannot be computed. R also says how much the Hessian can have changed
 between two points: H(theta + d) lies between exp(-R) and exp(R) times H(theta).
 
+Likewise phi''(tau) <= phi''(0) exp(R tau). Integrated twice along a step d with <g, d> = -||d||_H^2, such as that of
+conjugate gradients, it is least at tau = log(1 + R) / R, which gives a lower bound of the gap:
+
+    f(theta) - min f  >=  ||d||_H^2 [ (1 + R) log(1 + R) - R ] / R^2.
+
+What an attempt to certify found to be left, and has not been gained since, is still left at the next attempt.
+
 A few rows may make c so large that the bound is void: outliers about which the model is so sure that they have next to
 no curvature. Without these rows D, f is smaller by their losses, which are positive, so that
 

@@ -15,10 +15,10 @@ class in the curvature, B_k is taken for a_k B. One Cholesky factorisation B + P
 
 has the mean eigenvalue r_k = a_k (1 - m) + m, with m the mean of M's diagonal, and r_k L L^T stands for the block.
 
-Measured, iterations with the diagonal and low rank alone, and with this form: 20000 rows of 512 turned, anisotropic
-columns and 100 classes, at weight decay 1/n, 74 and 15; 10000 of them at 1e-6, 86 and 34; LSA of clinc150, 150 classes,
-15000 rows at 1/n, 21 and 29, in no more time, as this form costs less to build; 8000 rows at 1e-6, 47 and 47, of which
-this form has the first 15 (174 alone).
+Measured, iterations and seconds without this form and with it: 20000 rows of 512 turned, anisotropic columns and 100
+classes, at weight decay 1/n, 74 and 17 (11.0 and 4.0 s); 10000 of them at 1e-6, 78 and 37 (7.1 and 2.8 s); LSA of
+clinc150, 150 classes, 15000 rows at 1/n, 23 and 30 (4.2 and 4.3 s, as this form costs less to build); 8000 rows at
+1e-6, 74 and 62 (4.7 and 3.8 s).
 
 Tried and rejected, on the second of these sets: the eigenvectors of B and P together, in which a_k B + P is diagonal,
 take 35 iterations, where a_k alone takes 41 to 52 and r_k 36, but an eigendecomposition of p columns; a curvature of
