@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 
 from skmax._path import Fit, Options, Problem, Watch, local_objective
 from skmax._samples import LOGIT_COST, Block, Design, Float64Array, dtypes_of, samples_of
-from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions
+from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions, doc_link_template
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._target import (
     LABELS_OR_DISTRIBUTIONS,
@@ -44,9 +44,8 @@ FeatureNames: TypeAlias = NDArray[np.object_] | None
 class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator, abc.ABC):
     """Base class of the estimators. Each subclass also has the parameters annotated below."""
 
-    # Where scikit-learn's HTML representation links to.
     _doc_link_module = "skmax"
-    _doc_link_template = "https://skmax.readthedocs.io/en/latest/api/{estimator_module}.{estimator_name}.html"
+    _doc_link_template = property(lambda self: doc_link_template())
 
     _parameter_constraints: dict[str, Any] = {
         "fit_intercept": ["boolean"],

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skmax._base import BaseSoftmaxRegression, MatrixLike
@@ -25,7 +26,7 @@ def _axes(ax: Any, n_axes: int = 1, *, across: bool = False, **options: Any) -> 
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError("To draw, skmax needs Matplotlib: pip install matplotlib.") from error
+        raise ImportError('To draw, skmax needs Matplotlib: pip install "skmax[plot]".') from error
     if ax is None:
         width, height = plt.rcParams["figure.figsize"]
         options.setdefault("figsize", (width, height if across else height * (n_axes + 1) / 2))
@@ -35,6 +36,18 @@ def _axes(ax: Any, n_axes: int = 1, *, across: bool = False, **options: Any) -> 
     if len(axes) != n_axes:
         raise ValueError(f"ax must be {n_axes} axes for what there is to draw; got {len(axes)}.")
     return axes
+
+
+def _last_step(estimator: Any, kind: type, X: MatrixLike = None) -> tuple[Any, MatrixLike]:
+    """The fitted estimator of the given `kind` that `estimator` is or, as a pipeline, ends in; and X as it sees it."""
+    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(last, kind):
+        rule = f"a fitted {kind.__name__.removeprefix('Base')}, or a pipeline that ends in one"
+        raise TypeError(f"estimator must be {rule}; got {type(last).__name__}.")
+    check_is_fitted(last)
+    if X is not None and last is not estimator and len(estimator) > 1:
+        X = estimator[:-1].transform(X)
+    return last, X
 
 
 class PathDisplay:
@@ -100,7 +113,7 @@ class PathDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: SoftmaxRegressionCV,
+        estimator: SoftmaxRegressionCV | Pipeline,
         X: MatrixLike = None,
         y: ArrayLike | None = None,
         *,
@@ -112,10 +125,11 @@ class PathDisplay:
 
         Parameters
         ----------
-        estimator : SoftmaxRegressionCV
-            A fitted estimator.
+        estimator : SoftmaxRegressionCV or Pipeline
+            A fitted estimator, or a pipeline that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-            The training data. If it is passed, the coefficients along the path are fitted again, and drawn below.
+            The training data, of the pipeline if `estimator` is one. If they are passed, the coefficients along the
+            path are fitted again, and drawn below the scores.
         y : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
             Labels or distributions, with `X`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -134,9 +148,7 @@ class PathDisplay:
         TypeError
             If `estimator` has no path of scores.
         """
-        if not isinstance(estimator, SoftmaxRegressionCV):
-            raise TypeError(f"estimator must be a fitted SoftmaxRegressionCV; got {type(estimator).__name__}.")
-        check_is_fitted(estimator)
+        estimator, X = _last_step(estimator, SoftmaxRegressionCV, X)
         scoring, coefficients, classes = estimator.scoring, None, None
         is_log_loss = scoring in ("neg_log_loss", neg_cross_entropy_scorer)
         name = "log loss" if is_log_loss else "accuracy" if scoring is None else str(scoring)
@@ -250,14 +262,19 @@ class ConvergenceDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: BaseSoftmaxRegression, *, name: str | None = None, ax: "Axes | None" = None, **kwargs: Any
+        cls,
+        estimator: BaseSoftmaxRegression | Pipeline,
+        *,
+        name: str | None = None,
+        ax: "Axes | None" = None,
+        **kwargs: Any,
     ) -> "ConvergenceDisplay":
         """Draw the convergence of a fitted estimator.
 
         Parameters
         ----------
-        estimator : SoftmaxRegression, SoftmaxRegressionCV or DaskSoftmaxRegression
-            A fitted estimator.
+        estimator : SoftmaxRegression, SoftmaxRegressionCV, DaskSoftmaxRegression or Pipeline
+            A fitted estimator, or a pipeline that ends in one.
         name : str, default=None
             The name of the fit in the legend; None is the name of the estimator's class.
         ax : matplotlib Axes, default=None
@@ -268,8 +285,13 @@ class ConvergenceDisplay:
         Returns
         -------
         display : ConvergenceDisplay
+
+        Raises
+        ------
+        TypeError
+            If `estimator` is another one.
         """
-        check_is_fitted(estimator)
+        estimator, _ = _last_step(estimator, BaseSoftmaxRegression)
         minimum = estimator.objective_ - estimator.gap_
         name = type(estimator).__name__ if name is None else name
         return cls(gap_curve=estimator.loss_curve_ - minimum, name=name).plot(ax=ax, **kwargs)
