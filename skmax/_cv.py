@@ -21,7 +21,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._columns import ColumnStats
 from skmax._estimator import SoftmaxRegression
-from skmax._hessian import whole_hessian_fits
+from skmax._hessian.cost import whole_hessian_fits
 from skmax._leave_one_out import leave_one_out_losses
 from skmax._path import Fit, Problem, fit_path, fits_along, initial_parameters, minima
 from skmax._samples import Design, Float64Array

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from skmax._certificate import INFINITY, Certificate, Point, approach_infinity
 from skmax._columns import ColumnStats, Coordinates, work_coordinates
-from skmax._hessian import WholeHessian
+from skmax._hessian.whole import WholeHessian
 from skmax._objective import Objective
 from skmax._preconditioner import choose_preconditioner
 from skmax._samples import Design, Float64Array, LocalSamples

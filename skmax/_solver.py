@@ -26,7 +26,7 @@ import numpy as np
 from scipy import optimize
 
 from skmax._certificate import Certificate, Function, LinearChange, Point, Steps, certify
-from skmax._hessian import WholeHessian
+from skmax._hessian.whole import WholeHessian
 from skmax._preconditioner.base import Progress, Stage
 from skmax._samples import Float64Array
 

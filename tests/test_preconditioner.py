@@ -72,7 +72,7 @@ def hessian_in_v(objective, theta, change):
 def test_the_full_preconditioner_makes_the_hessian_the_identity(
     monkeypatch, n_classes, fit_intercept, layout, few_pairs
 ):
-    monkeypatch.setattr("skmax._hessian._FEW_PAIRS", few_pairs)  # column by column, or pair by pair
+    monkeypatch.setattr("skmax._hessian.measure._FEW_PAIRS", few_pairs)  # column by column, or pair by pair
     objective, theta = problem(n_classes, fit_intercept=fit_intercept, layout=layout)
     change = FullPreconditioner.at(objective, columns_of(objective), theta)
     eigenvalues = np.linalg.eigvalsh(hessian_in_v(objective, theta, change))

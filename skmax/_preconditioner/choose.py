@@ -14,7 +14,7 @@ Blocks take no turns: on flavia32 (1907 x 50, 32 classes) their 381 iterations b
 import numpy as np
 
 from skmax._columns import ColumnStats
-from skmax._hessian import MOST_NUMBERS, evaluation_cost
+from skmax._hessian.cost import MOST_NUMBERS, evaluation_cost
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner, Progress
 from skmax._preconditioner.block import BlockPreconditioner

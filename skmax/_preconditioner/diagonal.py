@@ -7,7 +7,8 @@ from typing import Self
 import numpy as np
 
 from skmax._columns import ColumnStats
-from skmax._hessian import LEAST_CURVATURE, measure_diagonal
+from skmax._hessian.factored import LEAST_CURVATURE
+from skmax._hessian.measure import measure_diagonal
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner, growing_stage_length
 from skmax._samples import Float64Array

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from skmax._columns import ColumnStats
-from skmax._hessian import FactoredHessian, measure, whole_hessian_numbers
+from skmax._hessian.cost import whole_hessian_numbers
+from skmax._hessian.factored import FactoredHessian
+from skmax._hessian.measure import measure
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner
 from skmax._preconditioner.diagonal import DiagonalPreconditioner

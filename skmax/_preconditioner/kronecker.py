@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from skmax._columns import ColumnStats
-from skmax._hessian import LEAST_CURVATURE, evaluation_cost, factorise, measure_second_moment
+from skmax._hessian.cost import evaluation_cost
+from skmax._hessian.factored import LEAST_CURVATURE, factorise
+from skmax._hessian.measure import measure_second_moment
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner
 from skmax._preconditioner.full import FullPreconditioner

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import linalg
 
 from skmax._columns import ColumnStats
-from skmax._hessian import LEAST_CURVATURE, MOST_NUMBERS
+from skmax._hessian.cost import MOST_NUMBERS
+from skmax._hessian.factored import LEAST_CURVATURE
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner
 from skmax._preconditioner.diagonal import DiagonalPreconditioner

@@ -33,7 +33,8 @@ import numpy as np
 from scipy import linalg
 
 from skmax._columns import ColumnStats
-from skmax._hessian import LEAST_CURVATURE, factorise, weighted_curvature
+from skmax._hessian.factored import LEAST_CURVATURE, factorise
+from skmax._hessian.measure import weighted_curvature
 from skmax._objective import Objective
 from skmax._preconditioner.base import Preconditioner, growing_stage_length
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
