@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 
 from skmax import SoftmaxRegression, cross_entropy
-from skmax._columns import ColumnStats, Coordinates, work_coordinates
+from skmax._columns import ColumnStats
+from skmax._coordinates import Coordinates, work_coordinates
 from skmax._samples import samples_of
 
 
@@ -66,7 +67,7 @@ def test_a_wide_fit_is_the_same_in_the_coordinates_of_its_rows(monkeypatch, opti
     weight = rng.uniform(0.5, 2, size=24) if weighted else None
     rotated = SoftmaxRegression(tol=1e-12, **options).fit(X, y, weight)
     monkeypatch.setattr(
-        "skmax._path.work_coordinates",
+        "skmax._problem.work_coordinates",
         lambda samples, *, centred: (Coordinates(), samples, ColumnStats.of(samples, centred=centred)),
     )
     plain = SoftmaxRegression(tol=1e-12, **options).fit(X, y, weight)

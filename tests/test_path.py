@@ -6,7 +6,8 @@ from sklearn.datasets import load_iris
 
 from skmax import SoftmaxRegression, SoftmaxRegressionCV
 from skmax import _path as path
-from skmax._path import Options, Problem, fit_path, local_objective
+from skmax._path import Options, fit_path
+from skmax._problem import Problem, local_objective
 from skmax._target import encode_target
 from skmax._threads import Workers
 

@@ -37,7 +37,7 @@ def by_newton(
     """Newton steps to the last digits, as long as each reduces the decrement a lot, and a bound of the gap.
 
     1. Take Newton steps with the Hessian of the first point. A step that does not contract is shortened by the factor
-       log(1 + R) / R, the best by the inequality of the module's docstring, which always makes f lower.
+       log(1 + R) / R, the best by the inequality of `skmax._certificate.base`, which always makes f lower.
     2. If the steps ended because the Hessian is out of date, go to 1 with a new one at the point where they ended.
     3. Bound the gap. The bound accounts for the change of the Hessian since it was built, a factor of at most exp(R).
 

@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmax._base import BaseSoftmaxRegression, FeatureNames
 from skmax._estimator import SoftmaxRegression
 from skmax._objective import Objective
-from skmax._path import Problem, WeightDecay, fit_path
+from skmax._path import fit_path
+from skmax._problem import Problem, WeightDecay
 from skmax._sklearn import Monitor, with_callbacks
 from skmax._softmax import FloatArray
 from skmax._threads import workers
