@@ -38,7 +38,7 @@ def play(temperature, seed=0):
 
 
 temperatures = [0.01, 0.05, 0.1, 1.0]
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+figure, left = plt.subplots(figsize=(6.4, 4), layout="constrained")
 print(f"mean pay of a play (the best arm: {pays.max():.2f}, arms at random: {pays.mean():.2f})")
 for temperature in temperatures:
     best, mean_pay = play(temperature)
@@ -78,6 +78,7 @@ print(f"predict_proba as policy   {as_fitted:.3f}")
 print(f"the most probable, always {value[0]:.3f}")
 print(f"whoever knew each visitor {acceptance.max(axis=1).mean():.3f}")
 
+figure, right = plt.subplots(figsize=(6.4, 4), layout="constrained")
 right.semilogx(temperatures, value, "o-", markersize=4, label="softmax(logits / temperature)")
 right.plot(1, as_fitted, "C3s", label="predict_proba")
 right.axhline(acceptance.mean(), color="0.5", linestyle="--", label="at random")

@@ -12,12 +12,17 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-from dask import dataframe as dd
-from distributed import Client, LocalCluster
 
 from skmax import ConvergenceDisplay, SoftmaxRegression
-from skmax.dask import DaskSoftmaxRegression
+
+try:
+    import pandas as pd
+    from dask import dataframe as dd
+    from distributed import Client, LocalCluster
+
+    from skmax.dask import DaskSoftmaxRegression
+except ImportError:
+    raise SystemExit('This example needs Dask, with its data frames: pip install "skmax[dask]"') from None
 
 # %%
 # The folder: eight files of a made-up log of what visitors of a shop did, 10000 rows each, in units as they come.
