@@ -3,8 +3,8 @@ Side by side with LogisticRegression
 ====================================
 
 The model is the same, and so are the coefficients at tight tolerances. What differs is how long a fit takes, and what
-it returns if the solver stops before the minimum. Three data sets that come with scikit-learn are fitted raw, and one of
-them standardised too.
+it returns if the solver stops before the minimum. Three data sets that come with scikit-learn are fitted raw, and one
+of them standardised too.
 """
 
 import time
