@@ -44,10 +44,15 @@ class ColumnStats:
 
     def standardized(self, block: Block, intercept: bool) -> Float64Array:
         """The rows x~ of a block, ending in a 1 if there is an `intercept`, as a dense array."""
-        standardized = (block.dense() - self.mean) / self.scale
+        n_features = len(self.scale)
+        # In place: to allocate such a table takes as long as to compute it.
+        standardized = np.ones((block.n_rows, n_features + intercept))
+        inner = standardized[:, :n_features]
+        np.subtract(block.dense(), self.mean, out=inner)
+        inner /= self.scale
         if self.turn is not None:
-            standardized = standardized @ self.turn
-        return np.column_stack([standardized, np.ones(len(standardized))]) if intercept else standardized
+            inner[:] = inner @ self.turn
+        return standardized
 
     def step(self, standardized: Float64Array, intercept: bool) -> Float64Array:
         """The step in (W, b), with a row for each logit, that equals a step in the `standardized` (W~, b~)."""
