@@ -170,7 +170,7 @@ def squared_deviations(
     allocate them for each block would take as long as to fill them.
     """
     buffer = np.empty((2, 0, samples.n_features))
-    for block in samples.blocks(samples.n_features, within):
+    for block in samples.blocks(max(samples.n_features, samples.n_logits), within):
         if buffer.shape[1] < block.n_rows:
             buffer = np.empty((2, block.n_rows, samples.n_features))
         deviation, square = buffer[:, : block.n_rows]
