@@ -97,8 +97,8 @@ class Function(Protocol):
     def largest_change(self, step: Float64Array) -> float:
         """The R of the module's docstring."""
 
-    def recedes(self, step: Float64Array) -> bool:
-        """Whether f falls for ever along `step`."""
+    def receding(self, step: Float64Array) -> Float64Array | None:
+        """The part of `step` along which f falls for ever, or None."""
 
 
 class LinearChange(Protocol):
@@ -243,8 +243,8 @@ def certify(
         return attempt
     if floor.within(tol) or not attempt.proof.gap <= floor.gap:
         return dataclasses.replace(attempt, proof=floor)
-    if attempt.proof.gap <= tol and function.recedes(step):
-        return _to_infinity(function, attempt, step, hessian, tol, steps)
+    if attempt.proof.gap <= tol and (receding := function.receding(step)) is not None:
+        return _to_infinity(function, attempt, receding, hessian, tol, steps)
     if hessian is None and steps.left > 0:  # otherwise they have been taken already
         further = Point.of(function, point.theta + step / max(1.0, attempt.proof.change))
         if further.value < point.value:
@@ -286,7 +286,7 @@ def _by_newton(
             rate = float(np.linalg.norm(v_there)) / decrement
             if not rate < _CONTRACTS or candidate.is_above(point):
                 spread = function.largest_change(step)
-                if not _SMALL <= spread <= farthest or function.recedes(step):
+                if not _SMALL <= spread <= farthest or function.receding(step) is not None:
                     break
                 candidate = Point.of(function, point.theta + np.log1p(spread) / spread * step)
                 if candidate.is_above(point):
@@ -445,7 +445,10 @@ def approach_infinity(
         proof = Certificate.of(float(np.linalg.norm(v)), spread, is_bound=False)
         if spread < _SMALL and proof.gap <= tol / 10:
             break
-        share = INFINITY / spread if function.recedes(onwards) else np.log1p(spread) / spread
+        receding = function.receding(onwards)
+        if receding is not None:
+            onwards, spread = receding, function.largest_change(receding)
+        share = INFINITY / spread if receding is not None else np.log1p(spread) / spread
         candidate = Point.of(function, far.theta + share * onwards)
         if candidate.is_above(far):
             break

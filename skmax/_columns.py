@@ -8,6 +8,10 @@ penalty, if the parameters follow:
 An origin keeps the digits of columns that lie far from zero. A basis of the rows of X serves where there are fewer rows
 than columns: the gradient of the loss, and so W at the minimum, is a combination of rows (B. Scholkopf, R. Herbrich
 and A. J. Smola, 2001, A generalized representer theorem), and a fit needs only as many columns as there are rows.
+
+With a factor phi_j on the penalty of each column, the columns are first divided by phi_j^(1/2), which makes the penalty
+that of the others. With a prior mean M, W - M is a combination of rows at the minimum: the part of M that is not one is
+set aside, and added to W in the end. It changes no logits of the rows less the origin.
 """
 
 import dataclasses
@@ -16,8 +20,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg
 
+from skmax._penalty import NO_PENALTY, Penalty
 from skmax._samples import Block, DenseSamples, Float64Array, LocalSamples, Samples
 from skmax._softmax import FloatArray
 
@@ -49,9 +55,10 @@ class ColumnStats:
         mean square. A column without spread has scale 1.
     turn : ndarray of shape (n_features, n_features), or None
         A matrix with which x~ is also multiplied: an orthonormal basis V of what the centred and scaled rows span, and
-        zeros.
+        zeros. It leaves the columns that are penalised as they are.
     span : ndarray of shape (n_features, rank), or None
-        An orthonormal basis of what the centred rows span, where that is not everything.
+        An orthonormal basis of what the centred rows span, and of the columns that are penalised, where that is not
+        everything.
     """
 
     mean: Float64Array
@@ -109,8 +116,16 @@ class ColumnStats:
         scale[(scale <= 1e-7 * np.abs(mean)) | (scale < _SMALLEST)] = 0
         return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
 
-    def independent(self, samples: Samples, *, centred: bool, precision: float, digits: float) -> "ColumnStats":
-        """The independent columns that a fit without penalty needs.
+    def independent(
+        self,
+        samples: Samples,
+        *,
+        centred: bool,
+        precision: float,
+        digits: float,
+        free: NDArray[np.bool_] | None = None,
+    ) -> "ColumnStats":
+        """The independent columns that a fit without penalty needs, or one in which the `free` columns have none.
 
         These columns are returned if they are independent. Otherwise they are turned to a basis of what the rows with
         weight span, up to `digits`. If the fit is `centred`, the differences of each row and the next one count, which
@@ -121,27 +136,50 @@ class ColumnStats:
         n_features = len(self.scale)
         if min(samples.n_samples, n_features) * n_features > _LARGEST_TURN:
             return self
-        first = samples.rows(slice(1)).dense().astype(np.float64) if centred else None
-        triangle = samples.sum(_triangle, self.scale, first, precision, cost=2 * n_features**2).matrix
+        index = np.arange(n_features) if free is None else np.flatnonzero(free)
+        rank, turn, span = self._basis(samples, index if free is not None else slice(None), centred, precision, digits)
+        if turn is None:
+            return self
+        if free is not None:
+            whole = np.eye(n_features)
+            whole[np.ix_(index, index)] = turn
+            turn = whole
+            if span is not None:
+                rest = np.flatnonzero(~free)
+                whole = np.zeros((n_features, len(rest) + rank))
+                whole[rest, np.arange(len(rest))] = 1
+                whole[index, len(rest) :] = span
+                span = whole
+        return dataclasses.replace(self, turn=turn, span=span)
+
+    def _basis(
+        self, samples: Samples, index: Any, centred: bool, precision: float, digits: float
+    ) -> tuple[int, Float64Array | None, Float64Array | None]:
+        """The rank of the columns at `index`, their turn unless they are independent, their span unless it is all."""
+        scale = self.scale[index]
+        n_features = len(scale)
+        first = samples.rows(slice(1)).dense().astype(np.float64)[:, index] if centred else None
+        triangle = samples.sum(_triangle, index, scale, first, precision, cost=2 * n_features**2).matrix
         if not triangle.size:
-            return dataclasses.replace(self, turn=np.zeros((n_features, n_features)), span=np.zeros((n_features, 0)))
+            return 0, np.zeros((n_features, n_features)), np.zeros((n_features, 0))
         _, values, basis = linalg.svd(triangle, full_matrices=False)
         kept = values > max(_DEPENDENT, digits) * values.max()
         rank = int(kept.sum())
         if rank == n_features and values.min() > _NEARLY_DEPENDENT * values.max():
-            return self
+            return rank, None, None
         turn = np.zeros((n_features, n_features))
         turn[:, :rank] = basis[kept].T
-        span = None
-        if rank < n_features:
-            span = np.linalg.qr(basis[kept].T * self.scale[:, None])[0]
-        return dataclasses.replace(self, turn=turn, span=span)
+        return rank, turn, np.linalg.qr(basis[kept].T * scale[:, None])[0] if rank < n_features else None
 
-    def shortest(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """The shortest coefficients with the logits of these on all rows, and their intercepts."""
+    def nearest(
+        self, coef: Float64Array, intercept: Float64Array, mean: Float64Array | None
+    ) -> tuple[Float64Array, Float64Array]:
+        """The coefficients closest to `mean`, or to 0, with the logits of these on all rows, and their intercepts."""
         if self.span is None:
             return coef, intercept
-        inside = (coef @ self.span) @ self.span.T
+        inside = (coef if mean is None else coef - mean) @ self.span @ self.span.T
+        if mean is not None:
+            inside += mean
         return inside, intercept + _accurate_product(coef - inside, self.mean)
 
 
@@ -161,12 +199,12 @@ class Triangle:
 
 
 def _triangle(
-    samples: LocalSamples, within: slice, scale: Float64Array, first: Float64Array | None, precision: float
+    samples: LocalSamples, within: slice, index: Any, scale: Float64Array, first: Float64Array | None, precision: float
 ) -> Triangle:
-    """The R of the directions in `ColumnStats.independent`."""
-    total = Triangle(np.empty((0, samples.n_features)))
+    """The R of the directions in `ColumnStats.independent`, in the columns at `index`."""
+    total = Triangle(np.empty((0, len(scale))))
     for block in samples.blocks(samples.n_features, within):
-        x = block.with_positive_weight(block.dense().astype(np.float64, copy=False))
+        x = block.with_positive_weight(block.dense()[:, index].astype(np.float64, copy=False))
         size = np.abs(x) / scale
         if first is not None:
             before = np.vstack([first, x[:-1]])[: len(x)]
@@ -250,10 +288,20 @@ class Basis:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The change from the user's columns to those of the fit; None stands for no change."""
+    """The change from the user's columns to those of the fit; None stands for no change.
+
+    Attributes
+    ----------
+    origin, basis, scale
+        Those of the module's docstring. There is no scale without a basis.
+    aside : ndarray of shape (n_logits, n_features), or None
+        The part of the prior mean, times the scale, outside of the basis: that of the coefficients at the minimum.
+    """
 
     origin: Float64Array | None = None
     basis: Basis | None = None
+    scale: Float64Array | None = None
+    aside: Float64Array | None = None
 
     @property
     def are_the_users(self) -> bool:
@@ -273,12 +321,22 @@ class Coordinates:
     def inward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
         """W' and b' of the user's W and b."""
         coef, intercept = self.from_origin(coef, intercept)
-        return (coef if self.basis is None else self.basis.inward(coef)), intercept
+        return self.coef_inward(coef), intercept
+
+    def coef_inward(self, coef: Float64Array) -> Float64Array:
+        """W' of the user's W."""
+        if self.scale is not None:
+            coef = coef * self.scale
+        return coef if self.basis is None else self.basis.inward(coef)
 
     def outward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
         """The user's W and b of W' and b'."""
         if self.basis is not None:
             coef = self.basis.outward(coef)
+        if self.aside is not None:
+            coef = coef + self.aside
+        if self.scale is not None:
+            coef = coef / self.scale
         return coef, (intercept if self.origin is None else intercept - _accurate_product(coef, self.origin))
 
 
@@ -287,23 +345,38 @@ def _accurate_product(coef: Float64Array, origin: Float64Array) -> Float64Array:
     return (coef.astype(np.longdouble) @ origin.astype(np.longdouble)).astype(np.float64)
 
 
-def work_coordinates(samples: Samples, *, centred: bool) -> tuple[Coordinates, Samples, ColumnStats]:
-    """The coordinates to fit in, the samples in these coordinates, and the statistics of their columns."""
+def work_coordinates(
+    samples: Samples, *, centred: bool, penalty: Penalty = NO_PENALTY
+) -> tuple[Coordinates, Samples, ColumnStats, Penalty]:
+    """The coordinates to fit in, and in these the samples, the statistics of their columns, and the penalty.
+
+    `penalty` has the factors and means of any weight decay.
+    """
     columns = ColumnStats.of(samples, centred=centred)
     few_rows = samples.n_samples < samples.n_features and samples.n_samples <= _ROTATION_PAYS * samples.n_logits
-    if few_rows and isinstance(samples, DenseSamples):
+    scale = None if penalty.factor is None else np.sqrt(penalty.factor)
+    # Each column has its own factor, which its scale takes in.
+    can_turn = scale is None or (scale.ndim == 1 and scale.all())
+    if few_rows and can_turn and isinstance(samples, DenseSamples):
         # One QR factorisation of X^T, for an X of n_samples x n_samples.
         origin = columns.mean if centred else None
         deviation = samples.X - columns.mean
+        if scale is not None:
+            deviation /= scale
         basis, triangle = Basis.of(deviation.T)
         # What rounding leaves of directions in which there is no row must not be scaled to unit spread.
         length = np.linalg.norm(triangle, axis=1)
         triangle[length <= 10 * len(triangle) * np.finfo(np.float64).eps * length.max(initial=0)] = 0
         rotated = samples.with_X(np.ascontiguousarray(triangle.T))
-        return Coordinates(origin, basis), rotated, ColumnStats.of(rotated, centred=centred)
+        coordinates, mean = Coordinates(origin, basis, scale), None
+        if penalty.mean is not None:
+            mean = coordinates.coef_inward(penalty.mean)
+            scaled = penalty.mean if scale is None else penalty.mean * scale
+            coordinates = dataclasses.replace(coordinates, aside=scaled - basis.outward(mean))
+        return coordinates, rotated, ColumnStats.of(rotated, centred=centred), Penalty.of(None, mean)
     far = np.abs(columns.mean) > _FAR[samples.dtype.type] * columns.scale
     if samples.is_sparse or not (centred and far.any()):
-        return Coordinates(), samples, columns
+        return Coordinates(), samples, columns, penalty
     # Rounded to the dtype of X, so that what is subtracted from a row is what `Coordinates` adds to an intercept.
     origin = np.where(far, columns.mean, 0).astype(samples.dtype).astype(np.float64)
-    return Coordinates(origin), samples.with_origin(origin), ColumnStats(columns.mean - origin, columns.scale)
+    return Coordinates(origin), samples.with_origin(origin), ColumnStats(columns.mean - origin, columns.scale), penalty

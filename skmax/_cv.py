@@ -24,6 +24,7 @@ from skmax._estimator import SoftmaxRegression
 from skmax._hessian import whole_hessian_fits
 from skmax._leave_one_out import leave_one_out_losses
 from skmax._path import Fit, Problem, fit_path, fits_along, initial_parameters, minima
+from skmax._prior import Prior, check_offset
 from skmax._samples import Design, Float64Array
 from skmax._scorer import LEAST_LOG_PROBABILITY, neg_cross_entropy_scorer
 from skmax._sklearn import CALLER, Interval, Monitor, StrOptions, with_callbacks
@@ -63,7 +64,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         between ends that depend on the data. The strongest is such that the model is nearly that of the class
         frequencies: no fit with it can gain more than 1 % of their entropy. The weakest is such that the penalty hardly
         matters: 0.001 p v / S, with p columns of median variance v. As a prior distribution of the coefficients, it
-        then gives the logits of a row whose squared distance from the mean is p v a standard deviation of 32.
+        then gives the logits of a row whose squared distance from the mean is p v a standard deviation of 32. Variances
+        are divided by `penalty_factor`; columns without a penalty do not count.
     cv : int, splitter, iterable of (train, test) or "approximate", default=None
         The folds, drawn once; None is 5. An integer is a :class:`~sklearn.model_selection.StratifiedKFold` for labels
         and a :class:`~sklearn.model_selection.KFold` for distributions. ``"approximate"`` estimates the scores of
@@ -81,7 +83,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
     verbose : int, default=0
         If positive, prints a line for each fold and weight decay, and one a second where a fit takes longer. Processes
         print for themselves, where they have a terminal.
-    fit_intercept, class_weight, classes, tol, max_iter
+    fit_intercept, class_weight, classes, penalty_factor, prior_mean, tol, max_iter
         As for :class:`SoftmaxRegression`. Where the whole Hessian takes more than a small part of a fit, the fits on
         folds end where their gap is estimated to be 0.0001 standard errors of their log loss, or `tol` if that is more,
         without a certificate.
@@ -102,7 +104,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         ``split0_test_score`` and so on, as for :class:`~sklearn.model_selection.GridSearchCV`. There are no scores of
         single splits with ``cv="approximate"``. Weight decays that some fold did not fit have a mean of nan and rank
         last.
-    classes_, coef_, intercept_, n_features_in_, feature_names_in_
+    classes_, coef_, intercept_, has_offset_, n_features_in_, feature_names_in_
         As for :class:`SoftmaxRegression`: the model with `weight_decay_`, fitted on all rows.
     objective_, gap_, gap_is_bound_, converged_, n_iter_, loss_curve_
         As for :class:`SoftmaxRegression`, for the same model.
@@ -163,6 +165,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         classes: ArrayLike | None = None,
+        penalty_factor: ArrayLike | Mapping[str, float] | None = None,
+        prior_mean: Any = None,
         tol: float = 1e-6,
         max_iter: int = 1000,
         verbose: int = 0,
@@ -175,13 +179,20 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.classes = classes
+        self.penalty_factor = penalty_factor
+        self.prior_mean = prior_mean
         self.tol = tol
         self.max_iter = max_iter
         self.verbose = verbose
 
     @with_callbacks
     def fit(
-        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+        **params: Any,
     ) -> "SoftmaxRegressionCV":
         """Choose the weight decay and fit the model with it.
 
@@ -193,6 +204,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             Labels, or distributions over the classes.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, for the fits and for the scores.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`SoftmaxRegression.fit`, in the fits and in the scores.
         **params : dict
             ``groups`` for the splitter; with metadata routing enabled, whatever the splitter and the scorer request.
 
@@ -219,9 +232,11 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         self._validate_params()
         for_split, for_score = self._route(sample_weight, params)
         weight_decays = None if isinstance(self.weight_decays, Integral) else _check_weight_decays(self.weight_decays)
-        monitored = X, y, sample_weight
+        monitored = X, y, {"sample_weight": sample_weight, "offset": offset}
         X, y, weight, feature_names = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
+        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        offset = check_offset(offset, X.shape[0], len(target.encoding.classes))
         folds = None if isinstance(self.cv, str) else self._folds(X, y, for_split)
         n_weight_decays = int(self.weight_decays) if weight_decays is None else len(weight_decays)
         n_paths = 1 if folds is None else len(folds)
@@ -229,7 +244,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             print(f"{n_paths} path{'s' * (n_paths > 1)} of {n_weight_decays} weight decays", flush=True)
         monitor = Monitor(self, *monitored, n_paths + 1)
         with workers() as pool:
-            problem = self._problem(X, target, pool)
+            problem = self._problem(X, target, pool, prior, offset)
             if weight_decays is None:
                 weight_decays = _grid(problem, n_weight_decays)
             if folds is None:
@@ -238,7 +253,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             if "sample_weight" in for_score:
                 for_score = {**for_score, "sample_weight": weight}
             model, scorer = self._model_for_folds(target.encoding.classes), self._scorer()
-            search_fold = functools.partial(_score_fold, model, X, y, weight, weight_decays, scorer, for_score)
+            rows = _Rows(X, y, weight, offset)
+            search_fold = functools.partial(_score_fold, model, rows, prior, weight_decays, scorer, for_score)
             scores, far = _run(search_fold, folds, self.n_jobs, monitor)
         search = self._choose(weight_decays, scores)
         with workers() as pool:
@@ -255,6 +271,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             fit_intercept=self.fit_intercept,
             class_weight=self.class_weight,
             classes=classes,
+            penalty_factor=self.penalty_factor,
+            prior_mean=self.prior_mean,
             tol=self.tol,
             max_iter=self.max_iter,
             verbose=self.verbose,
@@ -294,17 +312,25 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             warnings.warn(message, ConvergenceWarning, stacklevel=CALLER + 1)
 
     def _path_on_all_rows(
-        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None, offset: ArrayLike | None
     ) -> tuple[list[Fit], Float64Array]:
         """The fits with all of `weight_decays_`, and the standard deviations of the columns."""
-        X, y, weight, _ = self._validate(X, y, sample_weight)
+        X, y, weight, feature_names = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
+        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        offset = check_offset(self._known_offset(offset), X.shape[0], len(target.encoding.classes))
         with workers() as pool:
-            problem = self._problem(X, target, pool)
+            problem = self._problem(X, target, pool, prior, offset)
             scale = ColumnStats.of(problem.given.samples, centred=True).scale
             return fit_path(problem, self.weight_decays_.tolist(), self._options()), scale
 
-    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+    ) -> float:
         """The score according to `scoring`, as in scikit-learn's searches; by default, minus the log loss.
 
         Parameters
@@ -315,17 +341,19 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             Labels, or distributions with columns in the order of `classes_`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`fit`. Required if the model was fitted with offsets.
 
         Returns
         -------
         score : float
         """
         if self.scoring is None:
-            return super().score(X, y, sample_weight)
+            return super().score(X, y, sample_weight, offset)
         if isinstance(sample_weight, Real):  # scorers accept only arrays
             sample_weight = check_sample_weight(sample_weight, np.shape(X)[0])
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return float(self._scorer()(self, X, y, **weights))
+        return float(self._scorer()(self if offset is None else self._with_offset(offset), X, y, **weights))
 
     def _scorer(self) -> Any:
         if isinstance(self.scoring, str) and self.scoring == "neg_log_loss":
@@ -335,12 +363,13 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
     def _route(self, sample_weight: ArrayLike | None, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The arguments for the splitter and those for the scorer."""
         if get_config()["enable_metadata_routing"]:
+            # Scorers need no offset, as they get a model that has it.
             routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
             return routed.splitter.split, routed.scorer.score
         unknown = set(params) - {"groups"}
         if unknown:
             raise TypeError(
-                "fit takes X, y, sample_weight and groups, and more with metadata routing enabled; "
+                "fit takes X, y, sample_weight, offset and groups, and more with metadata routing enabled; "
                 f"got {sorted(unknown)}."
             )
         return params, {} if sample_weight is None else {"sample_weight": sample_weight}
@@ -423,15 +452,32 @@ def _grid(problem: Problem, n_weight_decays: int) -> Float64Array:
     ||x - mean||^2 / (S weight_decay). The squared length of a typical row is the sum of the columns' variances v_j. A
     few long columns would make nearly all of that sum, and hide what a grid for the others has to be, so that p times
     their median stands for it.
+
+    With prior means and offsets, the path begins at the prior means, and the loss there takes the place of the entropy.
+    With factors phi the bound is sum_kj G_kj^2 / phi_kj over twice the weight decay, and the variances are v_j / phi_j.
+    Coefficients without a penalty count in neither, as they are at their best from the beginning on.
     """
     encoding, objective, given = problem.encoding, problem.objective, problem.given
     strong = 0.0
     if not encoding.is_certain:  # else the entropy is 0 and there is nothing to gain
-        gradient = objective.split(objective(initial_parameters(problem))[1])[0]
-        entropy = -np.sum(encoding.frequency * np.log(encoding.frequency))
-        strong = np.sum(gradient**2) / (2 * _STRONG_END * entropy)
+        value, flat = objective(initial_parameters(problem))
+        gradient, factor = objective.split(flat)[0], objective.penalty.factor
+        if objective.penalty.mean is None and not objective.samples.has_offset:
+            value = -np.sum(encoding.frequency * np.log(encoding.frequency))
+        squares = gradient**2 if factor is None else np.divide(gradient**2, factor, where=factor > 0, out=0 * gradient)
+        strong = np.sum(squares) / (2 * _STRONG_END * max(value, np.finfo(float).tiny))
     columns = ColumnStats.of(given.samples, centred=given.fit_intercept)
-    weak = _WEAK_END * given.n_features * np.median(columns.scale**2) / encoding.weight_sum
+    variance, n_features = columns.scale**2, given.n_features
+    if problem.prior.factor is not None:
+        factor = np.atleast_2d(problem.prior.factor).mean(axis=0)
+        if not factor.any():
+            raise ValueError(
+                "penalty_factor must be positive for some coefficient, where weight_decays is a number of them; got "
+                "zeros, with which no weight decay matters."
+            )
+        n_features = int(np.count_nonzero(factor))
+        variance = variance[factor > 0] / factor[factor > 0]
+    weak = _WEAK_END * n_features * np.median(variance) / encoding.weight_sum
     # Without this, the ends could be out of order where the columns carry no information on the classes.
     strong = max(strong, 100 * weak)
     return np.geomspace(strong, weak, n_weight_decays)
@@ -581,11 +627,24 @@ class _Progress:
         print(f"{self._name}, {self._decay}{self._last}{rest}, {self._printed - self._begin:.1f} s", flush=True)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """The checked rows that the folds divide: X, y, weights and offsets."""
+
+    X: Design
+    y: NDArray
+    weight: Float64Array | None
+    offset: FloatArray | None
+
+    def at(self, index: NDArray[np.intp]) -> "_Rows":
+        weight = None if self.weight is None else self.weight[index]
+        return _Rows(self.X[index], self.y[index], weight, None if self.offset is None else self.offset[index])
+
+
 def _score_fold(
     model: SoftmaxRegression,
-    X: Design,
-    y: NDArray,
-    weight: Float64Array | None,
+    rows: _Rows,
+    prior: Prior,
     weight_decays: Float64Array,
     scorer: Any,
     for_score: dict[str, Any],
@@ -600,27 +659,31 @@ def _score_fold(
     The path ends where the log loss has clearly turned, if that is the score, unless the `whole` path is asked for.
     """
     train, test = fold
+    held_out = rows.at(test)
     progress = _Progress(weight_decays, name, model.verbose, monitor)
     for_test = {key: np.asarray(value)[test] if np.ndim(value) else value for key, value in for_score.items()}
     is_log_loss = isinstance(scorer, type(neg_cross_entropy_scorer))
-    losses = _Losses(y[test], model.classes, for_test.get("sample_weight"))
+    losses = _Losses(held_out.y, model.classes, for_test.get("sample_weight"))
     decays = weight_decays.tolist()
     scores, far = [], []
-    target = model._encode(y[train], None if weight is None else weight[train])
     options = dataclasses.replace(
         model._options(), progress=progress.iteration, rough_tol=lambda: _ROUGH * losses.error
     )
     lent = _LentWorkers()
+    fitted_to = rows.at(train)
+    target = model._encode(fitted_to.y, fitted_to.weight)
     with workers() as lent.workers:
-        path = fits_along(model._problem(X[train], target, lent), decays, options)
+        problem = model._problem(fitted_to.X, target, lent, prior, fitted_to.offset)
+        path = fits_along(problem, decays, options)
     for weight_decay in decays:
         with workers() as lent.workers:
             fit = next(path)
         fitted = copy.copy(model)
         fitted.weight_decay = weight_decay
-        log_probability = fitted._store(fit).predict_log_proba(X[test])
+        fitted = fitted._store(fit)._with_offset(held_out.offset)
+        log_probability = fitted.predict_log_proba(held_out.X)
         judged = _Predicted(log_probability, fitted.classes_) if is_log_loss else fitted
-        scores.append(scorer(judged, X[test], y[test], **for_test))
+        scores.append(scorer(judged, held_out.X, held_out.y, **for_test))
         far.append(0.0 if fit.converged else _far(fit.gap, model.tol))
         progress.end_of_decay(scores[-1])
         losses.add(log_probability)
@@ -653,7 +716,7 @@ class _Predicted:
     log_probability: FloatArray
     classes_: NDArray
 
-    def predict_log_proba(self, X: Design) -> FloatArray:
+    def predict_log_proba(self, X: Design, offset: FloatArray | None = None) -> FloatArray:
         return self.log_probability
 
 

@@ -105,6 +105,7 @@ class PathDisplay:
         y: ArrayLike | None = None,
         *,
         sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> "PathDisplay":
@@ -120,6 +121,8 @@ class PathDisplay:
             Labels or distributions, with `X`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, with `X`.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Offsets, with `X`.
         ax : matplotlib Axes, or two of them with `X`, default=None
             The axes to draw on; None is a new figure.
         **kwargs : dict
@@ -141,7 +144,7 @@ class PathDisplay:
         is_log_loss = scoring in ("neg_log_loss", neg_cross_entropy_scorer)
         name = "log loss" if is_log_loss else "accuracy" if scoring is None else str(scoring)
         if X is not None and y is not None:
-            path, scale = estimator._path_on_all_rows(X, y, sample_weight)
+            path, scale = estimator._path_on_all_rows(X, y, sample_weight, offset)
             coefficients = np.array([fit.coef * scale for fit in path])
             classes = estimator.classes_[-coefficients.shape[1] :].tolist()
         display = cls(
@@ -336,7 +339,9 @@ class SoftmaxDisplay:
         self.classes = classes
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: MatrixLike, *, ax: Any = None) -> "SoftmaxDisplay":
+    def from_estimator(
+        cls, estimator: Any, X: MatrixLike, *, offset: ArrayLike | None = None, ax: Any = None
+    ) -> "SoftmaxDisplay":
         """Draw the prediction of a fitted classifier for one sample.
 
         Parameters
@@ -345,6 +350,8 @@ class SoftmaxDisplay:
             A fitted classifier with `decision_function`, which may be a pipeline.
         X : {array-like, sparse matrix} of shape (1, n_features)
             The sample.
+        offset : array-like of shape (1,) or (1, n_classes), default=None
+            Its offset, if the classifier was fitted with offsets.
         ax : sequence of two matplotlib Axes, default=None
             The axes to draw on; None is a new figure.
 
@@ -358,7 +365,7 @@ class SoftmaxDisplay:
             If `X` is not a single sample.
         """
         check_is_fitted(estimator)
-        logits = np.asarray(estimator.decision_function(X))
+        logits = np.asarray(estimator.decision_function(X, **({} if offset is None else {"offset": offset})))
         if len(logits) != 1:
             raise ValueError(f"X must be a single sample, of shape (1, n_features); got {len(logits)} samples.")
         # Of two classes, the first has logit 0; if the second one is certain, the second has.

@@ -17,7 +17,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +29,7 @@ from skmax._base import BaseSoftmaxRegression, FeatureNames
 from skmax._estimator import SoftmaxRegression
 from skmax._objective import Objective
 from skmax._path import Problem, WeightDecay, fit_path
+from skmax._prior import check_offset
 from skmax._samples import Block, Design, Float64Array, LocalSamples, Samples, samples_of
 from skmax._sklearn import Monitor, with_callbacks
 from skmax._softmax import FloatArray
@@ -62,7 +63,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
 
     Parameters
     ----------
-    weight_decay, fit_intercept, class_weight, classes, tol, max_iter, warm_start, verbose
+    weight_decay, fit_intercept, class_weight, classes, penalty_factor, prior_mean, tol, max_iter, warm_start, verbose
         As for :class:`SoftmaxRegression`.
     persist : bool, default=True
         Whether to keep the partitions in the workers' memory during the fit. If not, they are recomputed from their
@@ -72,7 +73,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
 
     Attributes
     ----------
-    classes_, coef_, intercept_, n_features_in_, feature_names_in_
+    classes_, coef_, intercept_, has_offset_, n_features_in_, feature_names_in_
         As for :class:`SoftmaxRegression`.
     objective_, gap_, gap_is_bound_, converged_, n_iter_, loss_curve_
         As for :class:`SoftmaxRegression`.
@@ -117,6 +118,8 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         classes: ArrayLike | None = None,
+        penalty_factor: ArrayLike | Mapping[str, float] | None = None,
+        prior_mean: Any = None,
         tol: float = 1e-6,
         max_iter: int = 1000,
         warm_start: bool = False,
@@ -128,6 +131,8 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.classes = classes
+        self.penalty_factor = penalty_factor
+        self.prior_mean = prior_mean
         self.tol = tol
         self.max_iter = max_iter
         self.warm_start = warm_start
@@ -136,7 +141,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         self.client = client
 
     @with_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "DaskSoftmaxRegression":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> "DaskSoftmaxRegression":
         """Fit the model.
 
         Parameters
@@ -149,6 +154,8 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
             partitions, or be a NumPy array: it is repartitioned.
         sample_weight : dask Array or Series of shape (n_samples,), default=None
             Non-negative weights, not all zero, partitioned as `y`.
+        offset : dask Array, Series or DataFrame of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`SoftmaxRegression.fit`, partitioned as `y`.
 
         Returns
         -------
@@ -168,21 +175,27 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
             If the objective is estimated to be further than `tol` from its minimum, or its minimum is at infinity.
         """
         self._validate_params()
-        partitions, feature_names = self._load(X, y, sample_weight)
-        shape, encoding = _survey(partitions, int(X.shape[1]), self.classes, self.class_weight)
+        partitions, feature_names = self._load(X, y, sample_weight, offset)
+        shape, encoding = _survey(partitions, int(X.shape[1]), self.classes, self.class_weight, offset is not None)
+        prior = self._prior(encoding, shape.n_features, feature_names)
         last = self._last_parameters(encoding, shape.n_features, feature_names) if self.warm_start else None
-        monitor = Monitor(self, X, y, sample_weight, self.max_iter)
+        monitor = Monitor(self, X, y, {"sample_weight": sample_weight, "offset": offset}, self.max_iter)
         with workers() as pool:
             samples = _RemoteSamples.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
-            problem = Problem.of(Objective(samples), encoding)
+            problem = Problem.of(Objective(samples), encoding, prior)
             options = self._options(self._watch(monitor, feature_names))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
         self._finish(fit, feature_names, monitor)
         return self
 
-    def _load(self, X: Any, y: Any, sample_weight: Any) -> "tuple[_Partitions, FeatureNames]":
-        """The checked rows, labels and weights on the workers, and the feature names. The estimator is not changed."""
-        parts = _partitions(X, y, sample_weight)
+    def _load(
+        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+    ) -> "tuple[_Partitions, FeatureNames]":
+        """The checked rows on the workers, with all that belongs to them, and the feature names.
+
+        The estimator is not changed.
+        """
+        parts = _partitions(X, y, sample_weight, offset)
         feature_names = None
         if is_dataframe_like(X):
             seen = copy.copy(self)
@@ -212,7 +225,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
             raise TypeError(f"client must be a distributed.Client that is not asynchronous; got {client!r}.")
         return client
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Accuracy on labels; on distributions, the expected accuracy on labels drawn from them.
 
         Parameters
@@ -223,16 +236,19 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
             Labels, or distributions with columns in the order of `classes_`.
         sample_weight : a collection like `X`, of shape (n_samples,), default=None
             Weights of the samples.
+        offset : a collection like `X`, of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits. Required if the model was fitted with offsets.
 
         Returns
         -------
         score : float
         """
         if not _is_dask(X):
-            return super().score(X, y, sample_weight)
+            return super().score(X, y, sample_weight, offset)
+        offset = self._known_offset(offset)
         local = self.to_local()
         shared = dask.delayed(local)
-        scores = [dask.delayed(_score)(shared, *part) for part in _partitions(X, y, sample_weight)]
+        scores = [dask.delayed(_score)(shared, *part) for part in _partitions(X, y, sample_weight, offset)]
         client = self._client()
         results = dask.compute(*scores) if client is None else client.gather(client.compute(scores))
         hits, weight = np.sum(results, axis=0)
@@ -253,11 +269,14 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         local.__dict__.update(copy.deepcopy(self._fitted_attributes()))
         return local
 
-    def _from_logits(self, X: Any, function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray]) -> Any:
+    def _from_logits(
+        self, X: Any, function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray], offset: Any = None
+    ) -> Any:
         if not _is_dask(X):
-            return super()._from_logits(X, function)
+            return super()._from_logits(X, function, offset)
         check_is_fitted(self)
         _check_columns(X)
+        offset = self._known_offset(offset)
         if is_arraylike(X):
             dtype = X.dtype
         else:
@@ -265,16 +284,21 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         local = self.to_local()
         nameless = copy.copy(local)
         nameless.__dict__.pop("feature_names_in_", None)
-        empty = nameless._from_logits(np.zeros((1, self.n_features_in_), dtype=dtype), function)[:0]
+        n_classes = len(self.classes_)
+        zero = None if offset is None else np.zeros(1 if n_classes == 2 else (1, n_classes))
+        empty = nameless._from_logits(np.zeros((1, self.n_features_in_), dtype=dtype), function, zero)[:0]
         delayed = _to_delayed(X)
+        offsets = [None] * len(delayed) if offset is None else _aligned("offset", offset, X, len(delayed))
         sizes = X.chunks[0] if is_arraylike(X) else (np.nan,) * len(delayed)
         shared = dask.delayed(local)
         return da.concatenate(
             [
                 da.from_delayed(
-                    dask.delayed(_predict)(shared, part, function, empty), (size, *empty.shape[1:]), dtype=empty.dtype
+                    dask.delayed(_predict)(shared, part, function, empty, own),
+                    (size, *empty.shape[1:]),
+                    dtype=empty.dtype,
                 )
-                for part, size in zip(delayed, sizes, strict=True)
+                for part, size, own in zip(delayed, sizes, offsets, strict=True)
             ],
             allow_unknown_chunksizes=True,
         )
@@ -365,12 +389,15 @@ class _Shape:
     dtype : dtype
     is_sparse : bool
         Whether some partition is sparse, so that all are treated as sparse.
+    has_offset : bool
+        Whether the rows have offsets.
     """
 
     n_samples: list[int]
     n_features: int
     dtype: Any
     is_sparse: bool
+    has_offset: bool
 
     @property
     def edges(self) -> list[int]:
@@ -400,6 +427,7 @@ class _RemoteSamples(Samples):
             dtype=shape.dtype,
             is_sparse=shape.is_sparse,
             weight_sum=sum(local.gather(_WEIGHT_SUM)),
+            has_offset=shape.has_offset,
             workers=pool,
         )
 
@@ -440,6 +468,9 @@ class _RemoteSamples(Samples):
         if any(values.ndim == 2 for values in target):  # in other partitions, each row may have one class
             identity = np.eye(self.n_classes)
             target = tuple(values if values.ndim == 2 else identity[values] for values in target)
+        offset = None
+        if self.has_offset:  # class-major in a block
+            offset = np.concatenate([block.offset.T if self.n_logits > 1 else block.offset[0] for block in blocks])
         return samples_of(
             sparse.vstack(x, format="csr") if self.is_sparse else np.concatenate(x),
             np.concatenate(target),
@@ -448,6 +479,7 @@ class _RemoteSamples(Samples):
             n_logits=self.n_logits,
             fit_intercept=self.fit_intercept,
             workers=self.workers,
+            offset=offset,
         )
 
 
@@ -456,6 +488,7 @@ def _survey(
     n_features: int,
     classes: ArrayLike | None,
     class_weight: Mapping[Any, float] | Literal["balanced"] | None,
+    has_offset: bool = False,
 ) -> tuple[_Shape, Encoding]:
     """What the client needs to know of all partitions."""
     n_samples, dtypes, are_sparse, found = zip(*loaded.gather(_found), strict=True)
@@ -468,27 +501,31 @@ def _survey(
         weight_sum = total.sum()
     if not np.isfinite(weight_sum):
         raise ValueError(f"sample_weight must have a finite sum above zero; got {weight_sum:g}.")
-    shape = _Shape(list(n_samples), n_features, np.result_type(*dtypes), any(are_sparse))
+    if has_offset:
+        loaded.gather(functools.partial(_check_offset, n_classes=len(labels)))
+    shape = _Shape(list(n_samples), n_features, np.result_type(*dtypes), any(are_sparse), has_offset)
     return shape, Encoding.of(labels, total, class_weight)
 
 
 @sizeof.register(LocalSamples)
 def _size_of_samples(samples: LocalSamples) -> int:
     """The size, by which the scheduler decides whether to move data or send tasks to it."""
-    values = (samples.X, samples.target, samples.sample_weight)
+    values = (samples.X, samples.target, samples.sample_weight, samples.offset)
     return sum(sizeof(value) for value in values if value is not None)
+
+
+# What is loaded of a partition: X, y, and the sample weights and offsets, if there are any.
+_Loaded: TypeAlias = tuple[Design, Part, Float64Array | None, FloatArray | None]
 
 
 # These functions run on the workers.
 
 
-def _check_partition(
-    X: Any, y: Any, sample_weight: Any, place: int, n_features: int
-) -> tuple[Design, Part, Float64Array | None]:
-    """Check a partition."""
+def _check_partition(X: Any, y: Any, sample_weight: Any, offset: Any, place: int, n_features: int) -> _Loaded:
+    """Check a partition; for the offsets, the number of classes must be known first."""
     try:
         n_rows = X.shape[0]
-        for name, value in (("y", y), ("sample_weight", sample_weight)):
+        for name, value in (("y", y), ("sample_weight", sample_weight), ("offset", offset)):
             if value is not None and np.shape(value)[0] != n_rows:
                 raise ValueError(f"X and {name} must have the same rows; got {n_rows} and {np.shape(value)[0]}.")
         X = check_array(
@@ -502,44 +539,56 @@ def _check_partition(
         if X.shape[1] != n_features:
             raise ValueError(f"X must have the same columns in all partitions, {n_features}; got {X.shape[1]}.")
         if n_rows == 0:
-            return X, Part(np.empty(0), np.empty(0, dtype=np.intp)), None if sample_weight is None else np.empty(0)
+            weight = None if sample_weight is None else np.empty(0)
+            return X, Part(np.empty(0), np.empty(0, dtype=np.intp)), weight, offset
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         with warnings.catch_warnings():
             # A warning that there are many classes for few rows may not hold for all partitions together.
             warnings.simplefilter("ignore")
             part = Part.of(y)
-        return X, part, check_sample_weight(sample_weight, n_rows, may_be_zero=True)
+        return X, part, check_sample_weight(sample_weight, n_rows, may_be_zero=True), offset
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"Partition {place}: {error}") from error
 
 
-def _found(loaded: tuple[Design, Part, Float64Array | None]) -> tuple[int, Any, bool, tuple[NDArray | None, int]]:
-    X, part, _ = loaded
+def _found(loaded: _Loaded) -> tuple[int, Any, bool, tuple[NDArray | None, int]]:
+    X, part, *_ = loaded
     return X.shape[0], X.dtype, sparse.issparse(X), (part.labels, part.n_columns)
 
 
-def _totals(loaded: tuple[Design, Part, Float64Array | None], labels: NDArray) -> Float64Array:
-    X, part, weight = loaded
+def _check_offset(loaded: _Loaded, n_classes: int) -> None:
+    X, *_, offset = loaded
+    if X.shape[0]:
+        check_offset(offset, X.shape[0], n_classes)
+
+
+def _totals(loaded: _Loaded, labels: NDArray) -> Float64Array:
+    X, part, weight, _ = loaded
     if X.shape[0] == 0:
         return np.zeros(len(labels))
     return class_totals(class_indices(part, labels), weight, len(labels))
 
 
 def _local_samples(
-    loaded: tuple[Design, Part, Float64Array | None],
+    loaded: _Loaded,
     row_offset: int,
     encoding: Encoding,
     shape: _Shape,
     fit_intercept: bool,
 ) -> LocalSamples:
-    X, part, weight = loaded
+    X, part, weight, offset = loaded
     X = X.astype(shape.dtype, copy=False)
     if shape.is_sparse:
         X = sparse.csr_array(X)
     if X.shape[0] == 0:
         part = Part(encoding.classes, part.values)
-    return encoding.apply(part, weight).samples(X, fit_intercept=fit_intercept, row_offset=row_offset)
+    if offset is not None:
+        n_classes = len(encoding.classes)
+        width = () if n_classes == 2 else (n_classes,)
+        offset = check_offset(offset, X.shape[0], n_classes) if X.shape[0] else np.empty((0, *width))
+    target = encoding.apply(part, weight)
+    return target.samples(X, fit_intercept=fit_intercept, offset=offset, row_offset=row_offset)
 
 
 def _apply(function: Callable[..., T], value: Any, args: tuple[Any, ...]) -> T:
@@ -554,17 +603,21 @@ def _sum_of_partition(
 
 
 def _predict(
-    local: SoftmaxRegression, X: Any, function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray], empty: NDArray
+    local: SoftmaxRegression,
+    X: Any,
+    function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray],
+    empty: NDArray,
+    offset: Any,
 ) -> NDArray:
     """A prediction for one partition, in the dtype of `empty`, which was declared for it."""
-    return local._from_logits(X, function).astype(empty.dtype, copy=False) if X.shape[0] else empty
+    return local._from_logits(X, function, offset).astype(empty.dtype, copy=False) if X.shape[0] else empty
 
 
-def _score(local: SoftmaxRegression, X: Any, y: Any, sample_weight: Any) -> tuple[float, float]:
+def _score(local: SoftmaxRegression, X: Any, y: Any, sample_weight: Any, offset: Any) -> tuple[float, float]:
     if X.shape[0] == 0:
         return 0.0, 0.0
     weight = float(X.shape[0] if sample_weight is None else np.sum(sample_weight))
-    return (local.score(X, np.asarray(y), sample_weight) * weight if weight else 0.0), weight
+    return (local.score(X, np.asarray(y), sample_weight, offset) * weight if weight else 0.0), weight
 
 
 # Checks of what a user passes.
@@ -598,35 +651,38 @@ def _to_delayed(collection: Any) -> list[Any]:
     return list(collection.to_delayed(optimize_graph=False))
 
 
-def _partitions(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
-    """The parts (X, y, sample_weight) of each partition."""
+def _partitions(X: Any, y: Any, sample_weight: Any, offset: Any) -> list[tuple[Any, Any, Any, Any]]:
+    """The parts (X, y, sample_weight, offset) of each partition."""
     _check_columns(X)
     parts = _to_delayed(X)
-    known = is_arraylike(X) and not np.isnan(X.chunks[0]).any()
     aligned = [parts]
-    for name, value in (("y", y), ("sample_weight", sample_weight)):
-        if value is None and name == "sample_weight":
-            aligned.append([None] * len(parts))
-            continue
-        if not _is_dask(value):
-            if not known:
-                raise TypeError(
-                    f"{name} must be a Dask collection in the partitions of X, as X has chunks of unknown sizes; got "
-                    f"{type(value).__name__}."
-                )
-            if name == "sample_weight":
-                value = check_sample_weight(value, X.shape[0])
-            elif value is None or sparse.issparse(value) or np.ndim(value) == 0:
-                raise TypeError(f"y must be labels or distributions, dense, for each row of X; got {value!r}.")
-            value = da.from_array(np.asarray(value), chunks=-1)
-        if is_arraylike(value) and known and not np.isnan(value.shape[0]):
-            if value.shape[0] != X.shape[0]:
-                raise ValueError(f"X and {name} must have the same rows; got {X.shape[0]} and {value.shape[0]}.")
-            value = value.rechunk({0: X.chunks[0], **({1: -1} if value.ndim == 2 else {})})
-        own = _to_delayed(value)
-        if len(own) != len(parts):
-            raise ValueError(
-                f"{name} must be in the partitions of X, {len(parts)}; got {len(own)}. Repartition one of them."
-            )
-        aligned.append(own)
+    for name, value in (("y", y), ("sample_weight", sample_weight), ("offset", offset)):
+        absent = value is None and name != "y"
+        aligned.append([None] * len(parts) if absent else _aligned(name, value, X, len(parts)))
     return list(zip(*aligned, strict=True))
+
+
+def _aligned(name: str, value: Any, X: Any, n_parts: int) -> list[Any]:
+    """The parts of `value` in the partitions of X."""
+    known = is_arraylike(X) and not np.isnan(X.chunks[0]).any()
+    if not _is_dask(value):
+        if not known:
+            raise TypeError(
+                f"{name} must be a Dask collection in the partitions of X, as X has chunks of unknown sizes; got "
+                f"{type(value).__name__}."
+            )
+        if name == "sample_weight":
+            value = check_sample_weight(value, X.shape[0])
+        elif name == "y" and (value is None or sparse.issparse(value) or np.ndim(value) == 0):
+            raise TypeError(f"y must be labels or distributions, dense, for each row of X; got {value!r}.")
+        elif np.ndim(value) == 0:
+            raise TypeError(f"{name} must have a number for each logit of each row of X; got {value!r}.")
+        value = da.from_array(np.asarray(value), chunks=-1)
+    if is_arraylike(value) and known and not np.isnan(value.shape[0]):
+        if value.shape[0] != X.shape[0]:
+            raise ValueError(f"X and {name} must have the same rows; got {X.shape[0]} and {value.shape[0]}.")
+        value = value.rechunk({0: X.chunks[0], **({1: -1} if value.ndim == 2 else {})})
+    own = _to_delayed(value)
+    if len(own) != n_parts:
+        raise ValueError(f"{name} must be in the partitions of X, {n_parts}; got {len(own)}. Repartition one of them.")
+    return own
