@@ -6,8 +6,9 @@ from typing import Any, Literal
 from numpy.typing import ArrayLike
 
 from skmax._base import BaseSoftmaxRegression, MatrixLike
-from skmax._path import WeightDecay, fit_path
+from skmax._path import fit_path
 from skmax._prior import check_offset
+from skmax._problem import WeightDecay
 from skmax._sklearn import Monitor, with_callbacks
 from skmax._threads import workers
 
