@@ -157,9 +157,17 @@ class Target:
     sample_weight: Float64Array | None
 
     def samples(
-        self, X: Design, *, fit_intercept: bool, pool: Workers | None = None, row_offset: int = 0
+        self,
+        X: Design,
+        *,
+        fit_intercept: bool,
+        pool: Workers | None = None,
+        offset: NDArray | None = None,
+        row_offset: int = 0,
     ) -> LocalSamples:
-        """The samples of these rows, given their X."""
+        """The samples of these rows, given their X and the offsets of all classes."""
+        if offset is not None and offset.ndim == 2 and not self.encoding.present.all():
+            offset = offset[:, self.encoding.present]
         return samples_of(
             X,
             self.values,
@@ -168,6 +176,7 @@ class Target:
             n_logits=self.encoding.n_logits,
             fit_intercept=fit_intercept,
             workers=pool,
+            offset=offset,
             row_offset=row_offset,
         )
 
@@ -274,7 +283,7 @@ def _unique_labels(y: NDArray) -> tuple[NDArray, NDArray]:
     if y.dtype.kind in "biuU":
         found = _unique(y)
         if 2 * len(found[0]) <= len(y):
-            return found  # which scikit-learn's check, a tenth of the fit of a small table, would neither refuse nor warn of
+            return found  # scikit-learn's check, which takes a tenth of the fit of a small table, has no objection
     try:
         check_classification_targets(y)
     except TypeError as error:

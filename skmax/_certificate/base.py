@@ -24,7 +24,7 @@ between two points: H(theta + d) lies between exp(-R) and exp(R) times H(theta).
 
 Rows that the model is sure of leave directions in which the penalty has most of the curvature, and a Newton step may
 change all rows by R >= 1 without being wrong. With rho the share of the penalty in ||d||_H^2, which is the same all
-along the line, f(theta + tau d) >= f(theta) - tau lambda^2 + rho tau^2 lambda^2 / 2, so that the gap along it is at most
+along the line, f(theta + tau d) >= f(theta) - tau lambda^2 + rho tau^2 lambda^2 / 2, so that the gap there is at most
 
     lambda^2 / (2 rho)    for any R.
 
@@ -48,6 +48,7 @@ no curvature. Without these rows D, f is smaller by their losses, which are posi
 and the bound of f_-D, which has a gradient and a Hessian of its own, may hold.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -87,8 +88,8 @@ class Function(Protocol):
     def penalty_curvature(self, step: Float64Array) -> float:
         """The second derivative of the penalty along `step`."""
 
-    def recedes(self, step: Float64Array) -> bool:
-        """Whether f falls for ever along `step`."""
+    def receding(self, step: Float64Array) -> Float64Array | None:
+        """The part of `step` along which f falls for ever, or None."""
 
 
 class LinearChange(Protocol):
@@ -150,6 +151,10 @@ class Certificate:
     def holds(self) -> bool:
         """Whether the gap is meaningful."""
         return self.change < 1 or self.by_penalty
+
+    def at_infinity(self) -> "Certificate":
+        """The same gap where there is no minimum that the point could be near, so that it certifies nothing."""
+        return dataclasses.replace(self, change=np.inf, by_penalty=False)
 
     def within(self, tol: float) -> bool:
         return bool(self.holds and self.doubt * self.gap <= tol)
