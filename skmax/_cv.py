@@ -25,10 +25,9 @@ from skmax._hessian import whole_hessian_fits
 from skmax._leave_one_out import leave_one_out_losses
 from skmax._path import Fit, Problem, fit_path, fits_along, initial_parameters, minima
 from skmax._samples import Design, Float64Array
-from skmax._scorer import LEAST_LOG_PROBABILITY, neg_cross_entropy_scorer
+from skmax._scorer import LEAST_LOG_PROBABILITY, mean_score, neg_cross_entropy_scorer, own_log_probability
 from skmax._sklearn import CALLER, Interval, Monitor, StrOptions, with_callbacks
-from skmax._softmax import FloatArray
-from skmax._target import as_distributions, check_sample_weight, naming
+from skmax._target import check_sample_weight, naming
 from skmax._threads import Workers, workers
 
 # At the strong end of the grid, no fit is better than the class frequencies by more than this share of their entropy.
@@ -603,7 +602,7 @@ def _score_fold(
     progress = _Progress(weight_decays, name, model.verbose, monitor)
     for_test = {key: np.asarray(value)[test] if np.ndim(value) else value for key, value in for_score.items()}
     is_log_loss = isinstance(scorer, type(neg_cross_entropy_scorer))
-    losses = _Losses(y[test], model.classes, for_test.get("sample_weight"))
+    X_test, losses = X[test], _Losses(len(test), for_test.get("sample_weight"))
     decays = weight_decays.tolist()
     scores, far = [], []
     target = model._encode(y[train], None if weight is None else weight[train])
@@ -618,12 +617,12 @@ def _score_fold(
             fit = next(path)
         fitted = copy.copy(model)
         fitted.weight_decay = weight_decay
-        log_probability = fitted._store(fit).predict_log_proba(X[test])
-        judged = _Predicted(log_probability, fitted.classes_) if is_log_loss else fitted
-        scores.append(scorer(judged, X[test], y[test], **for_test))
+        own = own_log_probability(fitted._store(fit), X_test, y[test])
+        score = mean_score(own, **for_test) if is_log_loss else scorer(fitted, X_test, y[test], **for_test)
+        scores.append(score)
         far.append(0.0 if fit.converged else _far(fit.gap, model.tol))
         progress.end_of_decay(scores[-1])
-        losses.add(log_probability)
+        losses.add(-own)
         if is_log_loss and losses.have_turned and not whole:
             break
     progress.end()
@@ -646,17 +645,6 @@ class _LentWorkers(Workers):
         return self.workers.map(function, ranges)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Predicted:
-    """What the default scorer needs of a model whose log probabilities are known."""
-
-    log_probability: FloatArray
-    classes_: NDArray
-
-    def predict_log_proba(self, X: Design) -> FloatArray:
-        return self.log_probability
-
-
 class _Losses:
     """The log losses of the test rows along a path.
 
@@ -668,10 +656,8 @@ class _Losses:
         Whether the last few means were clearly higher than the least one.
     """
 
-    def __init__(self, y: NDArray, classes: Any, weight: Any) -> None:
-        self._distribution = as_distributions(y, n_classes=len(classes))
-        self._position = None if self._distribution is not None else np.searchsorted(classes, y.ravel())[:, None]
-        weight = np.broadcast_to(1.0 if weight is None else weight, len(y))
+    def __init__(self, n_rows: int, weight: ArrayLike | None) -> None:
+        weight = np.broadcast_to(1.0 if weight is None else np.asarray(weight), n_rows)
         self._weight = weight / max(weight.sum(), np.finfo(float).tiny)
         self._least: Float64Array | None = None
         self._n_higher, self.error = 0, 0.0
@@ -680,13 +666,8 @@ class _Losses:
     def have_turned(self) -> bool:
         return self._n_higher >= _TURNED_FOR
 
-    def add(self, log_probability: FloatArray) -> None:
-        """Take in the log probabilities by the next fit."""
-        log_probability = np.maximum(log_probability, LEAST_LOG_PROBABILITY)
-        if self._position is not None:
-            losses = -np.take_along_axis(log_probability, self._position, axis=1)[:, 0].astype(np.float64)
-        else:
-            losses = -(np.asarray(self._distribution) * log_probability).sum(axis=1)
+    def add(self, losses: Float64Array) -> None:
+        """Take in the losses by the next fit."""
         _, self.error = self._mean_and_error(losses)
         if self._least is None:
             self._least = losses

@@ -4,12 +4,46 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
+from sklearn.utils import gen_batches
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from skmax._samples import Float64Array
 from skmax._target import as_distributions, check_sample_weight
 
 # Probabilities count as at least this, as in sklearn.metrics.log_loss.
 LEAST_LOG_PROBABILITY = float(np.log(np.finfo(np.float64).eps))
+# The most log probabilities to ask of an estimator at a time.
+_BATCH = 2**23
+
+
+def own_log_probability(estimator: Any, X: Any, y: ArrayLike) -> Float64Array:
+    """The log probability of each row's label, or the mean over its distribution, of shape (n_samples,).
+
+    Of many rows and classes, a batch of rows at a time: scikit-learn's estimators predict each row by itself.
+    """
+    y = np.asarray(y)
+    if not (isinstance(X, np.ndarray) or sparse.issparse(X)) or X.shape[0] * len(estimator.classes_) <= _BATCH:
+        return _of_batch(estimator, X, y)
+    batches = gen_batches(X.shape[0], max(1, _BATCH // len(estimator.classes_)))
+    return np.concatenate([_of_batch(estimator, X[rows], y[rows]) for rows in batches])
+
+
+def _of_batch(estimator: Any, X: Any, y: ArrayLike) -> Float64Array:
+    log_probability = estimator.predict_log_proba(X)
+    distribution = as_distributions(y, n_classes=log_probability.shape[1])
+    if distribution is not None:
+        return (distribution * np.maximum(log_probability, LEAST_LOG_PROBABILITY)).sum(axis=1, dtype=np.float64)
+    labels = np.asarray(y).ravel()
+    position = np.minimum(np.searchsorted(estimator.classes_, labels), len(estimator.classes_) - 1)
+    own = np.take_along_axis(log_probability, position[:, None], axis=1)[:, 0].astype(np.float64)
+    own[estimator.classes_[position] != labels] = -np.inf
+    return np.maximum(own, LEAST_LOG_PROBABILITY)
+
+
+def mean_score(scores: Float64Array, sample_weight: ArrayLike | None = None) -> float:
+    """The weighted mean of the `scores` of rows."""
+    return float(np.average(scores, weights=check_sample_weight(sample_weight, len(scores))))
 
 
 class _NegCrossEntropyScorer:
@@ -36,19 +70,7 @@ class _NegCrossEntropyScorer:
         self._sample_weight_request = sample_weight
 
     def __call__(self, estimator: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        log_probability = np.maximum(estimator.predict_log_proba(X), LEAST_LOG_PROBABILITY)
-        distribution = as_distributions(y, n_classes=log_probability.shape[1])
-        if distribution is not None:
-            score = (distribution * log_probability).sum(axis=1)
-        else:
-            labels = np.asarray(y).ravel()
-            position = np.minimum(np.searchsorted(estimator.classes_, labels), len(estimator.classes_) - 1)
-            score = np.where(
-                estimator.classes_[position] == labels,
-                np.take_along_axis(log_probability, position[:, None], axis=1)[:, 0],
-                LEAST_LOG_PROBABILITY,
-            )
-        return float(np.average(score, weights=check_sample_weight(sample_weight, len(score))))
+        return mean_score(own_log_probability(estimator, X, y), sample_weight)
 
     def set_score_request(self, *, sample_weight: bool | str | None) -> "_NegCrossEntropyScorer":
         """A scorer that asks for `sample_weight` where metadata routing is enabled."""

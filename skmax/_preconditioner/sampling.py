@@ -115,7 +115,7 @@ def _largest(
     # The squares of x~ are those of x - mean over those of the scale, and 1.
     of_columns = inverse_diagonal[:, : samples.n_features] / columns.unit
     of_intercept = inverse_diagonal[:, samples.n_features :].sum(axis=1, keepdims=True)
-    for block, _, square in squared_deviations(samples, within, columns):
+    for block, _, square in squared_deviations(samples, within, columns, samples.n_logits):
         start, stop = block.index.start - within.start, block.index.stop - within.start
         curvature = weighted_curvature(block, *parameters)
         leverage = curvature * (of_columns @ square.T + of_intercept)
