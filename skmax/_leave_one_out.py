@@ -19,7 +19,7 @@ B 82(4), 965-996.)
 import numpy as np
 
 from skmax._columns import ColumnStats
-from skmax._hessian import WholeHessian
+from skmax._hessian.whole import WholeHessian
 from skmax._objective import Objective
 from skmax._samples import Float64Array, LocalSamples
 from skmax._softmax import normalize_in_place
