@@ -196,15 +196,16 @@ def _triangle(
 
 
 def squared_deviations(
-    samples: LocalSamples, within: slice, columns: ColumnStats
+    samples: LocalSamples, within: slice, columns: ColumnStats, width: int = 0
 ) -> Iterator[tuple[Block, Float64Array, Float64Array]]:
     """Blocks with the deviations of their x from the mean, and their squares, in dense arrays that are used again.
 
-    If the columns are turned, x~ takes the place of the deviations. The arrays are as large as a block of X, so that to
-    allocate them for each block would take as long as to fill them.
+    A block has room for `width` more numbers for each row, such as its logits. If the columns are turned, x~ takes the
+    place of the deviations. The arrays are as large as a block of X, so that to allocate them for each block would take
+    as long as to fill them.
     """
     buffer = np.empty((2, 0, samples.n_features))
-    for block in samples.blocks(max(samples.n_features, samples.n_logits), within):
+    for block in samples.blocks(samples.n_features + width, within):
         if buffer.shape[1] < block.n_rows:
             buffer = np.empty((2, block.n_rows, samples.n_features))
         deviation, square = buffer[:, : block.n_rows]

@@ -157,12 +157,12 @@ def _diagonal(samples: LocalSamples, within: slice, theta: Float64Array, columns
         return curvature
 
     if samples.is_sparse and columns.turn is None:  # without filling x
-        for block in samples.blocks(samples.n_columns, within):
+        for block in samples.blocks(samples.n_columns + samples.n_logits, within):
             curvature = weighted(block)
             moment, square = block.moments(curvature)
             total[:, : len(mean)] += square + mean**2 * curvature.sum(axis=1)[:, None] - 2 * mean * moment
     else:
-        for block, _, square in squared_deviations(samples, within, columns):
+        for block, _, square in squared_deviations(samples, within, columns, samples.n_logits):
             total[:, : len(mean)] += weighted(block) @ square
     return total
 
