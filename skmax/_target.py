@@ -64,7 +64,7 @@ class Part:
         with naming("y", LABELS_OR_DISTRIBUTIONS):
             distributions = as_distributions(y)
             if distributions is None:
-                return cls(*_unique_labels(column_or_1d(y, warn=True)))
+                return cls(*_unique_labels(y if y.ndim == 1 else column_or_1d(y, warn=True)))
         one_hot = bool(np.all((distributions == 0) | (distributions == 1)))
         return cls(None, distributions.argmax(axis=1) if one_hot else distributions, distributions.shape[1])
 
@@ -157,9 +157,17 @@ class Target:
     sample_weight: Float64Array | None
 
     def samples(
-        self, X: Design, *, fit_intercept: bool, pool: Workers | None = None, row_offset: int = 0
+        self,
+        X: Design,
+        *,
+        fit_intercept: bool,
+        pool: Workers | None = None,
+        offset: NDArray | None = None,
+        row_offset: int = 0,
     ) -> LocalSamples:
-        """The samples of these rows, given their X."""
+        """The samples of these rows, given their X and the offsets of all classes."""
+        if offset is not None and offset.ndim == 2 and not self.encoding.present.all():
+            offset = offset[:, self.encoding.present]
         return samples_of(
             X,
             self.values,
@@ -168,6 +176,7 @@ class Target:
             n_logits=self.encoding.n_logits,
             fit_intercept=fit_intercept,
             workers=pool,
+            offset=offset,
             row_offset=row_offset,
         )
 
@@ -271,6 +280,10 @@ def _check_classes(classes: ArrayLike) -> NDArray:
 
 
 def _unique_labels(y: NDArray) -> tuple[NDArray, NDArray]:
+    if y.dtype.kind in "biuU":
+        found = _unique(y)
+        if 2 * len(found[0]) <= len(y):
+            return found  # scikit-learn's check, which takes a tenth of the fit of a small table, has no objection
     try:
         check_classification_targets(y)
     except TypeError as error:

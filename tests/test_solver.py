@@ -31,8 +31,14 @@ class Smooth:
     def largest_change(self, step):
         return 0.0
 
-    def recedes(self, step):
-        return False
+    def mean_change(self, step):
+        return 0.0
+
+    def penalty_curvature(self, step):
+        return 0.0
+
+    def receding(self, step):
+        return None
 
 
 class Quadratic(Smooth):

@@ -24,8 +24,7 @@ def to_infinity(
     whole = INFINITY / function.largest_change(step) * step
     far, proof = approach_infinity(function, attempt.point, whole, hessian, attempt.proof, tol)
     if proof.holds and proof.gap <= tol:
-        # This is never a certificate: there is no minimum that the point could be near.
-        return dataclasses.replace(attempt, proof=dataclasses.replace(proof, change=np.inf), recession=step)
+        return dataclasses.replace(attempt, proof=proof.at_infinity(), recession=step)
     if far.value < attempt.point.value and steps.left > 0:
         steps.take(far)
         return dataclasses.replace(attempt, point=far)
@@ -57,7 +56,10 @@ def approach_infinity(
         proof = Certificate.of(float(np.linalg.norm(v)), spread, is_bound=False)
         if spread < SMALL and proof.gap <= tol / 10:
             break
-        share = INFINITY / spread if function.recedes(onwards) else np.log1p(spread) / spread
+        receding = function.receding(onwards)
+        if receding is not None:
+            onwards, spread = receding, function.largest_change(receding)
+        share = INFINITY / spread if receding is not None else np.log1p(spread) / spread
         candidate = Point.of(function, far.theta + share * onwards)
         if candidate.is_above(far):
             break

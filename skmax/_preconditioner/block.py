@@ -57,7 +57,7 @@ class BlockPreconditioner(BasePreconditioner):
             root = np.sqrt(curvature if whole.weight is None else curvature * whole.weight)
 
             def block(k: int) -> Float64Array:
-                return gram(standardized, root[k])
+                return gram(standardized * root[k][:, None])
         else:
             diagonal = DiagonalPreconditioner.at(objective, columns, theta, damping)
             chosen = sample(objective, columns, theta, diagonal.diagonal, n_rows, together=False)
@@ -65,13 +65,15 @@ class BlockPreconditioner(BasePreconditioner):
             def block(k: int) -> Float64Array:
                 index, curvature, factor = chosen[k]
                 part = columns.standardized(samples.rows(index), objective.fit_intercept)
-                result = gram(part, np.sqrt(curvature * factor))
+                part *= np.sqrt(curvature * factor)[:, None]
+                result = gram(part)
                 complete(result, diagonal.curvature[k])
                 return result
 
-        def gram(standardized: Float64Array, root: Float64Array) -> Float64Array:
-            scaled = standardized * root[:, None]
-            return scaled.T @ scaled / samples.weight_sum
+        def gram(scaled: Float64Array) -> Float64Array:
+            result = scaled.T @ scaled
+            result /= samples.weight_sum
+            return result
 
         blocks = samples.workers.map_each(block, objective.n_logits, n_rows * n_columns**2)
         rows_used = describe_sample(n_rows, samples.n_samples)
@@ -83,10 +85,10 @@ class BlockPreconditioner(BasePreconditioner):
         return self.name + self.rows_used
 
     def penalised(self, objective: Objective) -> Self:
-        penalty, workers = self._penalty(objective), objective.samples.workers
+        penalty, workers = self._penalty_of_each(objective), objective.samples.workers
 
         def factor(k: int) -> tuple[Float64Array, Float64Array]:
-            return factorise(self.blocks[k], penalty)[:2]
+            return factorise(self.blocks[k], penalty[k])[:2]
 
         return dataclasses.replace(self, factors=workers.map_each(factor, self.n_logits, objective.n_columns**3))
 
