@@ -17,6 +17,7 @@ STORIES = [
     "grid_search",
     "calibration",
     "linear_probe",
+    "hierarchical_softmax",
     # other data and other uses
     "soft_targets",
     "none_of_these",
