@@ -22,7 +22,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 
 from skmax._fit import Fit
 from skmax._path import Options, Watch
-from skmax._problem import Problem, local_objective
+from skmax._problem import Problem
+from skmax._progress import StagePrinter
 from skmax._samples import LOGIT_COST, Block, Design, Float64Array, dtypes_of, samples_of
 from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
@@ -103,16 +104,16 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         return encode_target(y, classes=self.classes, class_weight=self.class_weight, sample_weight=weight)
 
     def _problem(self, X: Design, target: Target, pool: Workers) -> Problem:
-        return Problem.of(local_objective(X, target, fit_intercept=self.fit_intercept, pool=pool), target.encoding)
+        return Problem.of(target.samples(X, fit_intercept=self.fit_intercept, pool=pool), target.encoding)
 
     def _options(self, watch: Watch | None = None) -> Options:
-        return Options(self.tol, self.max_iter, self.verbose, watch)
+        return Options(self.tol, self.max_iter, StagePrinter() if self.verbose else None, watch)
 
     def _watch(self, monitor: Monitor, feature_names: FeatureNames) -> Watch | None:
         """Reports each iteration to the callbacks, if there are any."""
         if not monitor.has_callbacks:
             return None
-        return lambda fit_so_far: monitor.step("iteration", lambda: _attributes(fit_so_far(), feature_names))
+        return lambda n_iter, fit_so_far: monitor.step("iteration", lambda: _attributes(fit_so_far(), feature_names))
 
     def _last_parameters(
         self, encoding: Encoding, n_features: int, feature_names: FeatureNames

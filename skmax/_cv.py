@@ -286,7 +286,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         with workers() as pool:
             problem = self._problem(X, target, pool)
             scale = ColumnStats.of(problem.given.samples, centred=True).scale
-            return fit_path(problem, self.weight_decays_.tolist(), self._options()), scale
+            return list(fit_path(problem, self.weight_decays_.tolist(), self._options())), scale
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The score according to `scoring`, as in scikit-learn's searches; by default, minus the log loss.
@@ -357,7 +357,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             )
         losses, far = [], []
         progress = PathProgress(weight_decays, "all rows", self.verbose, monitor)
-        options = dataclasses.replace(self._options(), progress=progress.iteration)
+        options = dataclasses.replace(self._options(), report=progress.stage, watch=progress.iteration)
         for minimum in minima(problem, weight_decays.tolist(), initial_parameters(problem), options):
             losses.append(leave_one_out_losses(minimum.objective, minimum.columns, minimum.solution.theta))
             far.append(gap_beyond(minimum.solution.gap, self.tol))

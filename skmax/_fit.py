@@ -1,6 +1,7 @@
 """The result of a fit in the user's columns, classes and dtype: the numbers that an estimator stores."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,17 +41,40 @@ class Fit:
     classes: NDArray
     coef: FloatArray
     intercept: FloatArray
-    objective: float
+    loss_curve: Float64Array
     certificate: Certificate
     converged: bool
-    loss_curve: Float64Array
     stopped: bool = False
     separates: bool = False
     receding: list[Any] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        encoding: Encoding,
+        coef: FloatArray,
+        intercept: FloatArray,
+        loss_curve: Sequence[float],
+        certificate: Certificate,
+        converged: bool,
+        **others: Any,
+    ) -> "Fit":
+        """The fit with rows for the absent classes too, whose intercept is -inf."""
+        if len(encoding.classes) > 2:
+            n_classes = len(encoding.classes)
+            present_coef, present_intercept = coef, intercept
+            coef = np.zeros((n_classes, coef.shape[1]), dtype=coef.dtype)
+            intercept = np.full(n_classes, -np.inf, dtype=coef.dtype)
+            coef[encoding.present], intercept[encoding.present] = present_coef, present_intercept
+        return cls(encoding.classes, coef, intercept, np.array(loss_curve), certificate, converged, **others)
+
     @property
     def gap(self) -> float:
         return self.certificate.gap
+
+    @property
+    def objective(self) -> float:
+        return float(self.loss_curve[-1])
 
     @property
     def n_iter(self) -> int:
@@ -132,57 +156,37 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
         if rounded - reached <= _ROUNDING_SHARE * tol:
             stored, coef, intercept = rounded, coef.astype(np.float32), intercept.astype(np.float32)
     certificate = dataclasses.replace(solution.certificate, gap=solution.certificate.gap + max(0.0, stored - reached))
-    return Fit(
-        problem.encoding.classes,
-        *_for_all_classes(problem.encoding, coef, intercept),
-        objective=stored,
-        certificate=certificate,
-        converged=certificate.within(tol),
-        loss_curve=np.array([*solution.loss_curve[:-1], stored]),
+    return Fit.of(
+        problem.encoding,
+        coef,
+        intercept,
+        [*solution.loss_curve[:-1], stored],
+        certificate,
+        certificate.within(tol),
         stopped=solution.stopped,
         separates=objective.weight_decay == 0 and not n_unseparated(objective, solution.theta),
         receding=receding_classes(problem.encoding, objective, solution),
     )
 
 
-def fit_so_far(problem: Problem, theta: Float64Array, loss_curve: list[float]) -> Fit:
-    """The fit at `theta`, of whose distance from the minimum nothing is known."""
+def fit_so_far(
+    problem: Problem,
+    theta: Float64Array,
+    loss_curve: Sequence[float],
+    certificate: Certificate = _UNKNOWN,
+    converged: bool = False,
+) -> Fit:
+    """The fit at `theta`, without a look at the rows. By default, nothing is known of its gap."""
     parts = problem.coordinates.outward(*problem.objective.split(theta))
     coef, intercept = (part.astype(problem.given.samples.dtype, copy=False) for part in parts)
-    return Fit(
-        problem.encoding.classes,
-        *_for_all_classes(problem.encoding, coef, intercept),
-        objective=loss_curve[-1],
-        certificate=_UNKNOWN,
-        converged=False,
-        loss_curve=np.array(loss_curve),
-    )
+    return Fit.of(problem.encoding, coef, intercept, loss_curve, certificate, converged)
 
 
 def certain_fit(problem: Problem) -> Fit:
     """The fit where one class has all of the weight: its probability is 1 everywhere, at an infinite intercept."""
     encoding, dtype = problem.encoding, problem.given.samples.dtype
+    intercept = np.zeros(1, dtype=dtype)
     if len(encoding.classes) == 2:
-        intercept = np.where(encoding.present[1:], np.inf, -np.inf)
-    else:
-        intercept = np.where(encoding.present, 0.0, -np.inf)
-    return Fit(
-        encoding.classes,
-        np.zeros((len(intercept), problem.given.n_features), dtype=dtype),
-        intercept.astype(dtype, copy=False),
-        objective=0.0,
-        certificate=Certificate(0.0, 0.0, is_bound=True),
-        converged=True,
-        loss_curve=np.zeros(1),
-    )
-
-
-def _for_all_classes(encoding: Encoding, coef: FloatArray, intercept: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Coefficients and intercepts with a row for the absent classes too, whose intercept is -inf."""
-    if encoding.n_logits == 1:
-        return coef, intercept
-    n_classes = len(encoding.classes)
-    all_coef = np.zeros((n_classes, coef.shape[1]), dtype=coef.dtype)
-    all_intercept = np.full(n_classes, -np.inf, dtype=coef.dtype)
-    all_coef[encoding.present], all_intercept[encoding.present] = coef, intercept
-    return all_coef, all_intercept
+        intercept[0] = np.inf if encoding.present[1] else -np.inf
+    coef = np.zeros((1, problem.given.n_features), dtype=dtype)
+    return Fit.of(encoding, coef, intercept, [0.0], Certificate(0.0, 0.0, is_bound=True), True)

@@ -10,7 +10,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 
 from skmax._base import BaseSoftmaxRegression
-from skmax._path import fits_along
+from skmax._path import fit_path
 from skmax._progress import PathProgress
 from skmax._samples import Design, Float64Array
 from skmax._scorer import LEAST_LOG_PROBABILITY, neg_cross_entropy_scorer
@@ -127,11 +127,14 @@ def score_fold(
     scores, far = [], []
     target = model._encode(y[train], None if weight is None else weight[train])
     options = dataclasses.replace(
-        model._options(), progress=progress.iteration, rough_tol=lambda: _ROUGH * losses.error
+        model._options(),
+        report=progress.stage,
+        watch=progress.iteration,
+        rough_tol=lambda: _ROUGH * losses.error,
     )
     lent = _LentWorkers()
     with workers() as lent.workers:
-        path = fits_along(model._problem(X[train], target, lent), decays, options)
+        path = fit_path(model._problem(X[train], target, lent), decays, options)
     for weight_decay in decays:
         with workers() as lent.workers:
             fit = next(path)

@@ -9,17 +9,12 @@ import numpy as np
 from skmax._columns import ColumnStats
 from skmax._coordinates import Coordinates, work_coordinates
 from skmax._objective import Objective
-from skmax._samples import Design, Float64Array, Samples
+from skmax._samples import Float64Array, Samples
 from skmax._softmax import FloatArray
-from skmax._target import Encoding, Target
+from skmax._target import Encoding
 from skmax._threads import Workers
 
 WeightDecay: TypeAlias = float | Literal["1/n_samples"]
-
-
-def local_objective(X: Design, target: Target, *, fit_intercept: bool, pool: Workers | None = None) -> Objective:
-    """The objective of an X in memory, without weight decay."""
-    return Objective(target.samples(X, fit_intercept=fit_intercept, pool=pool))
 
 
 @dataclass(frozen=True)
@@ -47,12 +42,13 @@ class Problem:
     coordinates: Coordinates
 
     @classmethod
-    def of(cls, given: Objective, encoding: Encoding) -> "Problem":
-        """Measure the columns of `given` and choose the coordinates."""
+    def of(cls, samples: Samples, encoding: Encoding) -> "Problem":
+        """Measure the columns of `samples` and choose the coordinates."""
+        given = Objective(samples)
         if encoding.is_certain:  # the minimum is known, so no column needs to be measured
             n_features = given.n_features
             return cls(encoding, given, given, ColumnStats(np.zeros(n_features), np.ones(n_features)), Coordinates())
-        coordinates, samples, columns = work_coordinates(given.samples, centred=given.fit_intercept)
+        coordinates, samples, columns = work_coordinates(samples, centred=given.fit_intercept)
         return cls(encoding, given, given.with_samples(samples), columns, coordinates)
 
     def on(self, pool: Workers) -> "Problem":

@@ -20,7 +20,7 @@ SIAM Journal on Scientific Computing 16(5), 1190-1208.
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from scipy import optimize
@@ -54,6 +54,10 @@ class Preconditioner(LinearChange, Protocol):
 
     def stage_length(self, n_stages: int) -> int:
         """The number of iterations before a new preconditioner pays, after `n_stages` earlier stages."""
+
+
+# Called with the number of iterations, f, the estimated gap and the preconditioner.
+Report: TypeAlias = Callable[[int, float, float, Preconditioner | None], None]
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def minimize(
     rough_tol: float | None = None,
     initial_preconditioner: Preconditioner | None = None,
     watch: Callable[[Float64Array, list[float]], bool] | None = None,
-    report: Callable[[int, float, float, Preconditioner | None], None] | None = None,
+    report: Report | None = None,
 ) -> Solution:
     """Minimise `function` from `start`; `precondition` builds a preconditioner for a function, at a point.
 
@@ -113,8 +117,7 @@ def minimize(
 
     `watch` receives theta and the values of f after each iteration, and returns True to stop the search.
 
-    `report` receives the number of iterations, f, the estimated gap and the preconditioner before each stage, and the
-    same with None for the preconditioner at the end.
+    `report` is called before each stage, and at the end with None for the preconditioner.
     """
     exact = exact or function
     point = Point.of(function, start)
@@ -222,39 +225,18 @@ def _stage(
     accept: Callable[[Point], bool],
 ) -> tuple[Point, int, int]:
     """The last point that L-BFGS accepted, or `start`, how often its first step was quartered, and the evaluations."""
+    evaluated = accepted = start
+    gradient_at_start = gradient_in_v = preconditioner.backward(start.gradient)
     # The first step of L-BFGS-B has unit length. In units of the gradient's length that is the Newton step, which
     # outliers make up to a thousand times too long; the line search of L-BFGS-B would spend all of its trials on it.
-    unit = float(np.linalg.norm(preconditioner.backward(start.gradient)))
-    for n_quarters in range(_MOST_QUARTERS):
-        try:
-            point, n = _l_bfgs(function, start, preconditioner, unit, target, lowest, max_iter, accept)
-            return point, n_quarters, n_quarters + n
-        except _TooLong:
-            unit /= 4
-    return start, _MOST_QUARTERS, _MOST_QUARTERS
-
-
-def _l_bfgs(
-    function: Function,
-    start: Point,
-    preconditioner: Preconditioner,
-    unit: float,
-    target: float,
-    lowest: float,
-    max_iter: int,
-    accept: Callable[[Point], bool],
-) -> tuple[Point, int]:
-    """The last point that L-BFGS-B in v, in units of `unit`, accepted, and the number of evaluations."""
-    evaluated = accepted = start
-    gradient_in_v = preconditioner.backward(start.gradient)
-    memory = _MEMORY if start.theta.size <= _LARGE else _MEMORY_IF_LARGE
+    unit = float(np.linalg.norm(gradient_at_start))
 
     def in_v(v: Float64Array) -> tuple[float, Float64Array]:
+        """f and its gradient at v, in units of `unit`."""
         nonlocal evaluated, gradient_in_v
         if v.any():  # otherwise v is where L-BFGS-B begins, where f is known
             is_first_step = evaluated is start
-            theta = start.theta + preconditioner.forward(unit * v)
-            evaluated = Point.of(function, theta)
+            evaluated = Point.of(function, start.theta + preconditioner.forward(unit * v))
             if is_first_step and not evaluated.value < start.value:
                 raise _TooLong
             gradient_in_v = preconditioner.backward(evaluated.gradient)
@@ -268,16 +250,19 @@ def _l_bfgs(
         if accept(accepted) or np.dot(gradient_in_v, gradient_in_v) / 2 <= target:
             raise StopIteration
 
-    result = optimize.minimize(
-        in_v,
-        np.zeros_like(start.theta),
-        jac=True,
-        method="L-BFGS-B",
-        callback=after_iteration,
-        # Stopping is decided above and in `minimize`, not by relative changes of f or by gradients in units of `unit`.
-        options={"maxiter": max_iter, "maxfun": 100 * max_iter, "maxcor": memory, "ftol": 0, "gtol": 0},
-    )
-    return accepted, result.nfev
+    memory = _MEMORY if start.theta.size <= _LARGE else _MEMORY_IF_LARGE
+    # Stopping is decided above and in `minimize`, not by relative changes of f or by gradients in units of `unit`.
+    options = {"maxiter": max_iter, "maxfun": 100 * max_iter, "maxcor": memory, "ftol": 0, "gtol": 0}
+    for n_quarters in range(_MOST_QUARTERS):
+        try:
+            zero = np.zeros_like(start.theta)
+            result = optimize.minimize(
+                in_v, zero, jac=True, method="L-BFGS-B", callback=after_iteration, options=options
+            )
+            return accepted, n_quarters, n_quarters + result.nfev
+        except _TooLong:
+            unit, evaluated, gradient_in_v = unit / 4, start, gradient_at_start
+    return start, _MOST_QUARTERS, _MOST_QUARTERS
 
 
 def _estimate(preconditioner: Preconditioner, point: Point) -> float:

@@ -524,9 +524,7 @@ def test_rough_fits_on_folds_give_the_scores_of_exact_ones_to_a_part_of_their_st
     decays = np.geomspace(0.1, 1e-6, n_decays)
     rough = SoftmaxRegressionCV(decays, cv=3).fit(X, y)
     certified = Options(1e-8, 1000)
-    monkeypatch.setattr(
-        "skmax._folds.fits_along", lambda problem, decays, _: iter(fit_path(problem, decays, certified))
-    )
+    monkeypatch.setattr("skmax._folds.fit_path", lambda problem, decays, _: iter(fit_path(problem, decays, certified)))
     exact = SoftmaxRegressionCV(decays, cv=3).fit(X, y)
     assert rough.weight_decay_ == exact.weight_decay_
     error = exact.scores_[:, decays == exact.weight_decay_].std() / np.sqrt(2)

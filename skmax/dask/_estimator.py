@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmax._base import BaseSoftmaxRegression, FeatureNames
 from skmax._estimator import SoftmaxRegression
-from skmax._objective import Objective
 from skmax._path import fit_path
 from skmax._problem import Problem, WeightDecay
 from skmax._sklearn import Monitor, with_callbacks
@@ -146,7 +145,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         monitor = Monitor(self, X, y, sample_weight, self.max_iter)
         with workers() as pool:
             samples = RemoteSamples.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
-            problem = Problem.of(Objective(samples), encoding)
+            problem = Problem.of(samples, encoding)
             options = self._options(self._watch(monitor, feature_names))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
         self._finish(fit, feature_names, monitor)
