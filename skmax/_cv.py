@@ -17,7 +17,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._columns import ColumnStats
-from skmax._estimator import SoftmaxRegression
+from skmax._estimator import plain_model
 from skmax._fit import Fit
 from skmax._folds import Fold, check_folds, gap_beyond, score_fold, score_folds
 from skmax._grid import check_weight_decays, end_of_grid, grid
@@ -218,31 +218,20 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
                 weight_decays = grid(problem, n_weight_decays)
             if folds is None:
                 scores, far = self._leave_one_out_scores(problem, weight_decays, monitor)
-        if folds is not None:  # outside the block above, which holds the linear algebra to one thread
-            if "sample_weight" in for_score:
-                for_score = {**for_score, "sample_weight": weight}
-            model, scorer = self._model_for_folds(target.encoding.classes), self._scorer()
-            search_fold = functools.partial(score_fold, model, X, y, weight, weight_decays, scorer, for_score)
-            scores, far = score_folds(search_fold, folds, self.n_jobs, monitor)
-        search = self._choose(weight_decays, scores)
-        with workers() as pool:
-            [fit] = fit_path(problem.on(pool), [search["weight_decay_"]], self._options())
+            else:
+                if "sample_weight" in for_score:
+                    for_score = {**for_score, "sample_weight": weight}
+                model, scorer = plain_model(self, classes=target.encoding.classes), self._scorer()
+                search_fold = functools.partial(score_fold, model, X, y, weight, weight_decays, scorer, for_score)
+                with pool.paused():
+                    scores, far = score_folds(search_fold, folds, self.n_jobs, monitor)
+            search = self._choose(weight_decays, scores)
+            [fit] = fit_path(problem, [search["weight_decay_"]], self._options())
         self._store(fit, feature_names, **search)
         monitor.step("refit", self._fitted_attributes)
         monitor.end(self._fitted_attributes())
         self._warn(fit, far)
         return self
-
-    def _model_for_folds(self, classes: NDArray) -> SoftmaxRegression:
-        """The unfitted model of the folds, which knows all classes."""
-        return SoftmaxRegression(
-            fit_intercept=self.fit_intercept,
-            class_weight=self.class_weight,
-            classes=classes,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            verbose=self.verbose,
-        )
 
     def _folds(self, X: Design, y: NDArray, for_split: dict[str, Any]) -> list[Fold]:
         folds = self.cv

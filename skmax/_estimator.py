@@ -197,3 +197,9 @@ class SoftmaxRegression(BaseSoftmaxRegression):
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
         self._finish(fit, feature_names, monitor)
         return self
+
+
+def plain_model(estimator: BaseSoftmaxRegression, **others: Any) -> SoftmaxRegression:
+    """An unfitted `SoftmaxRegression` with the parameters that it shares with `estimator`, and with `others`."""
+    names = set(SoftmaxRegression._get_param_names()) & set(estimator._get_param_names())
+    return SoftmaxRegression(**{name: getattr(estimator, name) for name in names} | others)

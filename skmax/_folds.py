@@ -13,11 +13,9 @@ from skmax._base import BaseSoftmaxRegression
 from skmax._path import fit_path
 from skmax._progress import PathProgress
 from skmax._samples import Design, Float64Array
-from skmax._scorer import LEAST_LOG_PROBABILITY, neg_cross_entropy_scorer
+from skmax._scorer import mean_score, neg_cross_entropy_scorer, scores_of_rows
 from skmax._sklearn import Monitor
-from skmax._softmax import FloatArray
-from skmax._target import as_distributions
-from skmax._threads import Workers, workers
+from skmax._threads import workers
 
 # The tolerance of a fit on a fold, in standard errors of the mean log loss on the rows left out. In 5 folds, the mean
 # score of the best weight decay of usps, optdigits and movement_libras then differs from that of certified fits by at
@@ -122,8 +120,7 @@ def score_fold(
     progress = PathProgress(weight_decays, name, model.verbose, monitor)
     for_test = {key: np.asarray(value)[test] if np.ndim(value) else value for key, value in for_score.items()}
     is_log_loss = isinstance(scorer, type(neg_cross_entropy_scorer))
-    losses = _Losses(y[test], model.classes, for_test.get("sample_weight"))
-    decays = weight_decays.tolist()
+    losses = _Losses(for_test.get("sample_weight"), len(test))
     scores, far = [], []
     target = model._encode(y[train], None if weight is None else weight[train])
     options = dataclasses.replace(
@@ -132,51 +129,25 @@ def score_fold(
         watch=progress.iteration,
         rough_tol=lambda: _ROUGH * losses.error,
     )
-    lent = _LentWorkers()
-    with workers() as lent.workers:
-        path = fit_path(model._problem(X[train], target, lent), decays, options)
-    for weight_decay in decays:
-        with workers() as lent.workers:
-            fit = next(path)
-        fitted = copy.copy(model)
-        fitted.weight_decay = weight_decay
-        log_probability = fitted._store(fit).predict_log_proba(X[test])
-        judged = _Predicted(log_probability, fitted.classes_) if is_log_loss else fitted
-        scores.append(scorer(judged, X[test], y[test], **for_test))
-        far.append(0.0 if fit.converged else gap_beyond(fit.gap, model.tol))
-        progress.end_of_decay(scores[-1])
-        losses.add(log_probability)
-        if is_log_loss and losses.have_turned and not whole:
-            break
+    with workers() as pool:
+        path = fit_path(model._problem(X[train], target, pool), weight_decays.tolist(), options)
+        for weight_decay, fit in zip(weight_decays.tolist(), path, strict=True):
+            with pool.paused():
+                fitted = copy.copy(model)
+                fitted.weight_decay = weight_decay
+                rows = scores_of_rows(fitted._store(fit).predict_log_proba(X[test]), y[test], fitted.classes_)
+                if is_log_loss:
+                    scores.append(mean_score(rows, **for_test))
+                else:
+                    scores.append(scorer(fitted, X[test], y[test], **for_test))
+            far.append(0.0 if fit.converged else gap_beyond(fit.gap, model.tol))
+            progress.end_of_decay(scores[-1])
+            losses.add(-rows.astype(np.float64))
+            if is_log_loss and losses.have_turned and not whole:
+                break
     progress.end()
-    n_unfitted = len(decays) - len(scores)
+    n_unfitted = len(weight_decays) - len(scores)
     return scores + n_unfitted * [np.nan], far + n_unfitted * [-1.0]
-
-
-class _LentWorkers(Workers):
-    """Those of the latest `workers()` block: scorers run outside of it, where the linear algebra has its threads."""
-
-    workers: Workers
-
-    def __init__(self) -> None: ...
-
-    @property
-    def n_threads(self) -> int:  # type: ignore[override]
-        return self.workers.n_threads
-
-    def map(self, function: Callable[[Any], Any], ranges: list[Any]) -> list[Any]:
-        return self.workers.map(function, ranges)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Predicted:
-    """What the default scorer needs of a model whose log probabilities are known."""
-
-    log_probability: FloatArray
-    classes_: NDArray
-
-    def predict_log_proba(self, X: Design) -> FloatArray:
-        return self.log_probability
 
 
 class _Losses:
@@ -190,10 +161,8 @@ class _Losses:
         Whether the last few means were clearly higher than the least one.
     """
 
-    def __init__(self, y: NDArray, classes: Any, weight: Any) -> None:
-        self._distribution = as_distributions(y, n_classes=len(classes))
-        self._position = None if self._distribution is not None else np.searchsorted(classes, y.ravel())[:, None]
-        weight = np.broadcast_to(1.0 if weight is None else weight, len(y))
+    def __init__(self, weight: Any, n_rows: int) -> None:
+        weight = np.broadcast_to(1.0 if weight is None else weight, n_rows)
         self._weight = weight / max(weight.sum(), np.finfo(float).tiny)
         self._least: Float64Array | None = None
         self._n_higher, self.error = 0, 0.0
@@ -202,13 +171,8 @@ class _Losses:
     def have_turned(self) -> bool:
         return self._n_higher >= _TURNED_FOR
 
-    def add(self, log_probability: FloatArray) -> None:
-        """Take in the log probabilities by the next fit."""
-        log_probability = np.maximum(log_probability, LEAST_LOG_PROBABILITY)
-        if self._position is not None:
-            losses = -np.take_along_axis(log_probability, self._position, axis=1)[:, 0].astype(np.float64)
-        else:
-            losses = -(np.asarray(self._distribution) * log_probability).sum(axis=1)
+    def add(self, losses: Float64Array) -> None:
+        """Take in the losses of the rows by the next fit."""
         _, self.error = self._mean_and_error(losses)
         if self._least is None:
             self._least = losses

@@ -1,6 +1,5 @@
 """A data set, measured once: a fit, a grid of weight decays, a path and approximate leave-one-out share the result."""
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -12,7 +11,6 @@ from skmax._objective import Objective
 from skmax._samples import Float64Array, Samples
 from skmax._softmax import FloatArray
 from skmax._target import Encoding
-from skmax._threads import Workers
 
 WeightDecay: TypeAlias = float | Literal["1/n_samples"]
 
@@ -50,11 +48,6 @@ class Problem:
             return cls(encoding, given, given, ColumnStats(np.zeros(n_features), np.ones(n_features)), Coordinates())
         coordinates, samples, columns = work_coordinates(samples, centred=given.fit_intercept)
         return cls(encoding, given, given.with_samples(samples), columns, coordinates)
-
-    def on(self, pool: Workers) -> "Problem":
-        """The same problem on other threads: those it was built on end with their `workers()` block."""
-        given, objective = (each.with_samples(each.samples.on(pool)) for each in (self.given, self.objective))
-        return dataclasses.replace(self, given=given, objective=objective)
 
     def decay(self, weight_decay: WeightDecay) -> float:
         """The number that the parameter `weight_decay` stands for."""

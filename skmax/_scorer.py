@@ -3,13 +3,31 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from skmax._softmax import FloatArray
 from skmax._target import as_distributions, check_sample_weight
 
 # Probabilities count as at least this, as in sklearn.metrics.log_loss.
 LEAST_LOG_PROBABILITY = float(np.log(np.finfo(np.float64).eps))
+
+
+def scores_of_rows(log_probability: FloatArray, y: ArrayLike, classes: NDArray) -> FloatArray:
+    """Minus the cross-entropy of each row, of shape (n_samples,)."""
+    log_probability = np.maximum(log_probability, LEAST_LOG_PROBABILITY)
+    distribution = as_distributions(y, n_classes=log_probability.shape[1])
+    if distribution is not None:
+        return (distribution * log_probability).sum(axis=1)
+    labels = np.asarray(y).ravel()
+    position = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+    own = np.take_along_axis(log_probability, position[:, None], axis=1)[:, 0]
+    return np.where(classes[position] == labels, own, LEAST_LOG_PROBABILITY)
+
+
+def mean_score(scores: FloatArray, sample_weight: ArrayLike | None = None) -> float:
+    """The weighted mean of `scores_of_rows`."""
+    return float(np.average(scores, weights=check_sample_weight(sample_weight, len(scores))))
 
 
 class _NegCrossEntropyScorer:
@@ -36,19 +54,7 @@ class _NegCrossEntropyScorer:
         self._sample_weight_request = sample_weight
 
     def __call__(self, estimator: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        log_probability = np.maximum(estimator.predict_log_proba(X), LEAST_LOG_PROBABILITY)
-        distribution = as_distributions(y, n_classes=log_probability.shape[1])
-        if distribution is not None:
-            score = (distribution * log_probability).sum(axis=1)
-        else:
-            labels = np.asarray(y).ravel()
-            position = np.minimum(np.searchsorted(estimator.classes_, labels), len(estimator.classes_) - 1)
-            score = np.where(
-                estimator.classes_[position] == labels,
-                np.take_along_axis(log_probability, position[:, None], axis=1)[:, 0],
-                LEAST_LOG_PROBABILITY,
-            )
-        return float(np.average(score, weights=check_sample_weight(sample_weight, len(score))))
+        return mean_score(scores_of_rows(estimator.predict_log_proba(X), y, estimator.classes_), sample_weight)
 
     def set_score_request(self, *, sample_weight: bool | str | None) -> "_NegCrossEntropyScorer":
         """A scorer that asks for `sample_weight` where metadata routing is enabled."""

@@ -93,8 +93,9 @@ if hasattr(os, "register_at_fork"):
 class Workers:
     """Maps functions over the rows or classes, on threads; the results come in the order of the arguments."""
 
-    def __init__(self, n_threads: int = 1) -> None:
+    def __init__(self, n_threads: int = 1, user: object = None) -> None:
         self.n_threads = n_threads
+        self._user = user
         self._pool = ThreadPoolExecutor(n_threads - 1) if n_threads > 1 else None
         self._process = os.getpid()
 
@@ -119,6 +120,15 @@ class Workers:
         parts = self.map_ranges(lambda range_: [function(k) for k in range(range_.start, range_.stop)], n, cost)
         return list(itertools.chain.from_iterable(parts))
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Give the linear algebra its threads back for a while, within a `workers()` block."""
+        _one_thread.leave(self._user)
+        try:
+            yield
+        finally:
+            _one_thread.enter(self._user)
+
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown()
@@ -136,7 +146,7 @@ def workers(n_threads: int | None = None) -> Iterator[Workers]:
     try:
         try:
             allowed = _one_thread.enter(user)
-            pool = Workers(n_threads or (min(allowed, joblib.cpu_count()) if allowed > 1 else 1))
+            pool = Workers(n_threads or (min(allowed, joblib.cpu_count()) if allowed > 1 else 1), user)
             yield pool
         finally:
             if pool is not None:

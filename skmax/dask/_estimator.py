@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmax._base import BaseSoftmaxRegression, FeatureNames
-from skmax._estimator import SoftmaxRegression
+from skmax._estimator import SoftmaxRegression, plain_model
 from skmax._path import fit_path
 from skmax._problem import Problem, WeightDecay
 from skmax._sklearn import Monitor, with_callbacks
@@ -219,8 +219,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         model : SoftmaxRegression
         """
         check_is_fitted(self)
-        names = SoftmaxRegression._get_param_names()
-        local = SoftmaxRegression(**{name: value for name, value in self.get_params().items() if name in names})
+        local = plain_model(self)
         local.__dict__.update(copy.deepcopy(self._fitted_attributes()))
         return local
 
