@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmax._certificate import Certificate
+from skmax._certificate.base import Certificate
 from skmax._infinity import n_unseparated, receding_classes
 from skmax._objective import Objective
 from skmax._problem import Problem

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from skmax._certificate import INFINITY, Certificate, Point, approach_infinity
+from skmax._certificate.base import Certificate, Point
+from skmax._certificate.infinity import INFINITY, approach_infinity
 from skmax._columns import ColumnStats
 from skmax._hessian.whole import WholeHessian
 from skmax._objective import Objective

@@ -25,7 +25,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from scipy import optimize
 
-from skmax._certificate import Certificate, Function, LinearChange, Point, Steps, certify
+from skmax._certificate.base import Certificate, Function, LinearChange, Point, Steps
+from skmax._certificate.certify import certify
 from skmax._hessian.whole import WholeHessian
 from skmax._preconditioner.history import History, Stage
 from skmax._samples import Float64Array

@@ -1,7 +1,8 @@
 """What the forms of the preconditioner have in common, beyond being linear changes of variables."""
 
+import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from skmax._change_of_variables import ChangeOfVariables
 from skmax._columns import ColumnStats
@@ -24,12 +25,20 @@ class BasePreconditioner(ChangeOfVariables):
         iteration so far.
     takes_turns : bool
         Whether stages with other forms may come between those with this one, as the choice learns which is best.
+    stages_grow : bool
+        Whether each stage is twice as long as the one before: a form that leaves a part of the Hessian to L-BFGS makes
+        L-BFGS learn that part again in each stage.
+    rows_used : str
+        Says how many rows it was built from, if not from all.
     """
 
     name: ClassVar[str]
     most_evaluations: ClassVar[float] = 0.0
     evaluations_per_iteration: ClassVar[float] = 0.0
     takes_turns: ClassVar[bool] = True
+    stages_grow: ClassVar[bool] = False
+
+    rows_used: str = dataclasses.field(default="", kw_only=True)
 
     @staticmethod
     def cost(objective: Objective) -> float:
@@ -51,14 +60,17 @@ class BasePreconditioner(ChangeOfVariables):
         """The preconditioner at `theta`, with `damping` added to the curvature of each standardized parameter."""
         raise NotImplementedError
 
+    @classmethod
+    def _of(
+        cls, objective: Objective, columns: ColumnStats, damping: float, *measured: Any, rows_used: str = ""
+    ) -> Self:
+        """The preconditioner for the weight decay of `objective`, given what was `measured` of the loss."""
+        shared = columns, objective.n_logits, objective.fit_intercept, damping
+        return cls(*shared, *measured, rows_used=rows_used).penalised(objective)
+
     def __str__(self) -> str:
-        return self.name
+        return self.name + self.rows_used
 
     def stage_length(self, n_stages: int) -> int:
         """The number of iterations before a new preconditioner pays, after `n_stages` earlier stages."""
-        return 15
-
-
-def growing_stage_length(n_stages: int) -> int:
-    """For a preconditioner that leaves a part of the Hessian to L-BFGS, which learns it again in each stage."""
-    return 15 * 2**n_stages
+        return 15 * 2**n_stages if self.stages_grow else 15

@@ -25,8 +25,6 @@ class FullPreconditioner(FactoredHessian, BasePreconditioner):
     most_evaluations, evaluations_per_iteration = 20, 0.5
     takes_turns = False
 
-    rows_used: str = ""
-
     @staticmethod
     def cost(objective: Objective) -> float:
         size = objective.n_columns * objective.n_logits
@@ -47,8 +45,4 @@ class FullPreconditioner(FactoredHessian, BasePreconditioner):
         hessian = measure(objective.with_samples(objective.samples.gather(index, factor)), columns, theta)
         complete(hessian, diagonal.curvature.ravel())
         rows_used = describe_sample(n_rows, n_samples)
-        change = cls(columns, objective.n_logits, objective.fit_intercept, damping, hessian, rows_used=rows_used)
-        return change.penalised(objective)
-
-    def __str__(self) -> str:
-        return self.name + self.rows_used
+        return cls._of(objective, columns, damping, hessian, rows_used=rows_used)

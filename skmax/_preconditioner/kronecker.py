@@ -61,9 +61,7 @@ class KroneckerPreconditioner(BasePreconditioner):
         # The redundant direction, of eigenvalue 0, is removed from every step: any positive number will do for it.
         # Classes of equal frequency share an eigenvalue, and so a factor.
         logarithms = np.log(np.maximum(eigenvalues, LEAST_CURVATURE)).round(9)
-        return cls(
-            columns, objective.n_logits, objective.fit_intercept, damping, moment, eigenvectors, logarithms
-        ).penalised(objective)
+        return cls._of(objective, columns, damping, moment, eigenvectors, logarithms)
 
     def penalised(self, objective: Objective) -> Self:
         penalty = self._penalty(objective)

@@ -68,7 +68,7 @@ class LowRankPreconditioner(BasePreconditioner):
         parts = samples.workers.map_each(part, objective.n_logits, rank * objective.n_columns)
         own = np.array([np.square(part).sum(axis=0) for part in parts])
         rest = np.maximum(diagonal.curvature - own, 0)
-        return cls(columns, objective.n_logits, objective.fit_intercept, damping, parts, rest).penalised(objective)
+        return cls._of(objective, columns, damping, parts, rest)
 
     def penalised(self, objective: Objective) -> Self:
         penalty, workers = self._penalty(objective), objective.samples.workers

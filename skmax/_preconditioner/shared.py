@@ -36,7 +36,7 @@ from skmax._columns import ColumnStats
 from skmax._hessian.factored import LEAST_CURVATURE, factorise
 from skmax._hessian.measure import weighted_curvature
 from skmax._objective import Objective
-from skmax._preconditioner.base import BasePreconditioner, growing_stage_length
+from skmax._preconditioner.base import BasePreconditioner
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.sampling import complete, describe_sample, sample, sample_size
 from skmax._samples import Float64Array, LocalSamples
@@ -59,8 +59,8 @@ class SharedPreconditioner(BasePreconditioner):
 
     name = "shared"
     most_evaluations, evaluations_per_iteration = 5, 1.0
+    stages_grow = True
 
-    rows_used: str
     moment: Float64Array
     share: Float64Array
     inverse_root: Float64Array = dataclasses.field(default_factory=lambda: np.empty(0))
@@ -100,12 +100,7 @@ class SharedPreconditioner(BasePreconditioner):
         mean = trace.mean()
         share = trace / mean if mean > 0 else np.ones_like(trace)
         rows_used = describe_sample(n_rows, n_samples)
-        return cls(columns, objective.n_logits, objective.fit_intercept, damping, rows_used, moment, share).penalised(
-            objective
-        )
-
-    def __str__(self) -> str:
-        return self.name + self.rows_used
+        return cls._of(objective, columns, damping, moment, share, rows_used=rows_used)
 
     def penalised(self, objective: Objective) -> Self:
         penalty = self._penalty(objective)
@@ -117,9 +112,6 @@ class SharedPreconditioner(BasePreconditioner):
         ratio = np.maximum((1 - m) * self.share + m, LEAST_CURVATURE)
         inverse_root = inverse_root / np.sqrt(ratio)[:, None]
         return dataclasses.replace(self, inverse_root=inverse_root, factor=factor)
-
-    def stage_length(self, n_stages: int) -> int:
-        return growing_stage_length(n_stages)
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         solved = linalg.blas.dtrsm(1.0, self.factor, v.reshape(self.n_logits, -1).T, lower=1, trans_a=1)
