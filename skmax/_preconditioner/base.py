@@ -61,12 +61,10 @@ class BasePreconditioner(ChangeOfVariables):
         raise NotImplementedError
 
     @classmethod
-    def _of(
-        cls, objective: Objective, columns: ColumnStats, damping: float, *measured: Any, rows_used: str = ""
-    ) -> Self:
+    def _of(cls, objective: Objective, columns: ColumnStats, damping: float, *measured: Any, **others: Any) -> Self:
         """The preconditioner for the weight decay of `objective`, given what was `measured` of the loss."""
         shared = columns, objective.n_logits, objective.fit_intercept, damping
-        return cls(*shared, *measured, rows_used=rows_used).penalised(objective)
+        return cls(*shared, *measured, **others).penalised(objective)
 
     def __str__(self) -> str:
         return self.name + self.rows_used

@@ -46,3 +46,6 @@ class FullPreconditioner(FactoredHessian, BasePreconditioner):
         complete(hessian, diagonal.curvature.ravel())
         rows_used = describe_sample(n_rows, n_samples)
         return cls._of(objective, columns, damping, hessian, rows_used=rows_used)
+
+    def __str__(self) -> str:
+        return self.name + self.rows_used
