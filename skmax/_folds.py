@@ -13,7 +13,7 @@ from skmax._base import BaseSoftmaxRegression
 from skmax._path import fit_path
 from skmax._progress import PathProgress
 from skmax._samples import Design, Float64Array
-from skmax._scorer import mean_score, neg_cross_entropy_scorer, scores_of_rows
+from skmax._scorer import mean_score, neg_cross_entropy_scorer, own_log_probability
 from skmax._sklearn import Monitor
 from skmax._threads import workers
 
@@ -124,10 +124,7 @@ def score_fold(
     scores, far = [], []
     target = model._encode(y[train], None if weight is None else weight[train])
     options = dataclasses.replace(
-        model._options(),
-        report=progress.stage,
-        watch=progress.iteration,
-        rough_tol=lambda: _ROUGH * losses.error,
+        model._options(), report=progress.stage, watch=progress.iteration, rough_tol=lambda: _ROUGH * losses.error
     )
     with workers() as pool:
         path = fit_path(model._problem(X[train], target, pool), weight_decays.tolist(), options)
@@ -135,14 +132,12 @@ def score_fold(
             with pool.paused():
                 fitted = copy.copy(model)
                 fitted.weight_decay = weight_decay
-                rows = scores_of_rows(fitted._store(fit).predict_log_proba(X[test]), y[test], fitted.classes_)
-                if is_log_loss:
-                    scores.append(mean_score(rows, **for_test))
-                else:
-                    scores.append(scorer(fitted, X[test], y[test], **for_test))
+                own = own_log_probability(fitted._store(fit), X[test], y[test])
+                score = mean_score(own, **for_test) if is_log_loss else scorer(fitted, X[test], y[test], **for_test)
+            scores.append(score)
             far.append(0.0 if fit.converged else gap_beyond(fit.gap, model.tol))
-            progress.end_of_decay(scores[-1])
-            losses.add(-rows.astype(np.float64))
+            progress.end_of_decay(score)
+            losses.add(-own.astype(np.float64))
             if is_log_loss and losses.have_turned and not whole:
                 break
     progress.end()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from skmax._softmax import FloatArray
@@ -13,9 +13,9 @@ from skmax._target import as_distributions, check_sample_weight
 LEAST_LOG_PROBABILITY = float(np.log(np.finfo(np.float64).eps))
 
 
-def scores_of_rows(log_probability: FloatArray, y: ArrayLike, classes: NDArray) -> FloatArray:
-    """Minus the cross-entropy of each row, of shape (n_samples,)."""
-    log_probability = np.maximum(log_probability, LEAST_LOG_PROBABILITY)
+def own_log_probability(estimator: Any, X: Any, y: ArrayLike) -> FloatArray:
+    """The log probability of each row's label, or the mean over its distribution, of shape (n_samples,)."""
+    log_probability, classes = np.maximum(estimator.predict_log_proba(X), LEAST_LOG_PROBABILITY), estimator.classes_
     distribution = as_distributions(y, n_classes=log_probability.shape[1])
     if distribution is not None:
         return (distribution * log_probability).sum(axis=1)
@@ -26,7 +26,7 @@ def scores_of_rows(log_probability: FloatArray, y: ArrayLike, classes: NDArray) 
 
 
 def mean_score(scores: FloatArray, sample_weight: ArrayLike | None = None) -> float:
-    """The weighted mean of `scores_of_rows`."""
+    """The weighted mean of the `scores` of rows."""
     return float(np.average(scores, weights=check_sample_weight(sample_weight, len(scores))))
 
 
@@ -54,7 +54,7 @@ class _NegCrossEntropyScorer:
         self._sample_weight_request = sample_weight
 
     def __call__(self, estimator: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        return mean_score(scores_of_rows(estimator.predict_log_proba(X), y, estimator.classes_), sample_weight)
+        return mean_score(own_log_probability(estimator, X, y), sample_weight)
 
     def set_score_request(self, *, sample_weight: bool | str | None) -> "_NegCrossEntropyScorer":
         """A scorer that asks for `sample_weight` where metadata routing is enabled."""

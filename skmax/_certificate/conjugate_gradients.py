@@ -24,11 +24,7 @@ def affordable_steps(n_iter: int) -> int:
 
 
 def by_conjugate_gradients(
-    function: Function,
-    point: Point,
-    preconditioner: LinearChange,
-    n_steps: int = _GAP_STEPS,
-    enough: float = np.inf,
+    function: Function, point: Point, preconditioner: LinearChange, n_steps: int = _GAP_STEPS, enough: float = np.inf
 ) -> tuple[Certificate, Float64Array]:
     """An estimate from lambda^2 = g^T H^-1 g at `point`, by conjugate gradients on H d = g, and the Newton step -d.
 

@@ -13,12 +13,7 @@ _MOST_STEPS = 20  # of Newton's, far along the direction
 
 
 def to_infinity(
-    function: Function,
-    attempt: Attempt,
-    step: Float64Array,
-    hessian: WholeHessian | None,
-    tol: float,
-    steps: Steps,
+    function: Function, attempt: Attempt, step: Float64Array, hessian: WholeHessian | None, tol: float, steps: Steps
 ) -> Attempt:
     """`attempt` where f falls for ever along `step`, if the remaining gain in other directions can be estimated."""
     whole = INFINITY / function.largest_change(step) * step
@@ -33,12 +28,7 @@ def to_infinity(
 
 
 def approach_infinity(
-    function: Function,
-    point: Point,
-    step: Float64Array,
-    hessian: WholeHessian | None,
-    proof: Certificate,
-    tol: float,
+    function: Function, point: Point, step: Float64Array, hessian: WholeHessian | None, proof: Certificate, tol: float
 ) -> tuple[Point, Certificate]:
     """A point beyond `step`, and what is known of the gap at `point` by it.
 

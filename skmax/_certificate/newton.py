@@ -27,12 +27,7 @@ _AWAY = 2.0  # the change of a logit since the Hessian was measured, beyond whic
 
 
 def by_newton(
-    function: Function,
-    point: Point,
-    preconditioner: LinearChange,
-    hessian: WholeHessian,
-    steps: Steps,
-    final: bool,
+    function: Function, point: Point, preconditioner: LinearChange, hessian: WholeHessian, steps: Steps, final: bool
 ) -> tuple[Attempt, Float64Array]:
     """Newton steps to the last digits, as long as each reduces the decrement a lot, and a bound of the gap.
 

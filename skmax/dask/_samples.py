@@ -170,11 +170,7 @@ def _totals(loaded: Checked, labels: NDArray) -> Float64Array:
 
 
 def _local_samples(
-    loaded: Checked,
-    row_offset: int,
-    encoding: Encoding,
-    shape: Shape,
-    fit_intercept: bool,
+    loaded: Checked, row_offset: int, encoding: Encoding, shape: Shape, fit_intercept: bool
 ) -> LocalSamples:
     X, part, weight = loaded
     X = X.astype(shape.dtype, copy=False)
