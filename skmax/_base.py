@@ -1,7 +1,7 @@
-"""What the estimators share: checks of X and y, how a fit is stored, predictions, and the export to scikit-learn.
+"""The base class of the estimators: it validates X and y, stores a fit, predicts, and exports to scikit-learn.
 
-`SoftmaxRegression`, `SoftmaxRegressionCV` and `DaskSoftmaxRegression` are siblings. Each states its parameters and its
-`fit`; everything that depends only on the fitted attributes is here.
+`SoftmaxRegression`, `SoftmaxRegressionCV` and `DaskSoftmaxRegression` are siblings. Each of them declares its
+parameters and its `fit`; everything that depends only on the fitted attributes is here.
 """
 
 import abc
@@ -45,9 +45,9 @@ FeatureNames: TypeAlias = NDArray[np.object_] | None
 
 
 class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator, abc.ABC):
-    """Base class of the estimators. Each subclass also has the parameters annotated below."""
+    """Base class of the estimators. Each subclass has the parameters annotated below, among others."""
 
-    # Where scikit-learn's HTML representation links to.
+    # scikit-learn's HTML representation links to this page.
     _doc_link_module = "skmax"
     _doc_link_template = "https://skmax.readthedocs.io/en/latest/api/{estimator_module}.{estimator_name}.html"
 
@@ -79,11 +79,11 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
     def _validate(
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Design, NDArray, Float64Array | None, FeatureNames]:
-        """X, y and the weights as checked arrays, and the feature names. The estimator is not changed."""
+        """Check X, y and the weights; return them as arrays, with the feature names. The estimator does not change."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        # scikit-learn stores what it learns of the columns while it checks them, but an error must not touch an
-        # earlier fit.
+        # scikit-learn stores attributes of the columns while it checks them, but an error must leave an earlier fit
+        # unchanged.
         seen = copy.copy(self)
         X = seen._validate_X(X)
         with naming("y", LABELS_OR_DISTRIBUTIONS):
@@ -93,7 +93,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         return X, labels, weight, getattr(seen, "feature_names_in_", None)
 
     def _validate_X(self, X: MatrixLike, *, reset: bool = True) -> Design:
-        # To find out whether X is finite, scikit-learn sums it, and the sum of large values overflows.
+        # scikit-learn sums X to find out whether it is finite, and the sum of large values overflows.
         with (
             naming("X", "finite real numbers, of shape (n_samples, n_features)"),
             np.errstate(over="ignore", invalid="ignore"),
@@ -110,7 +110,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         return Options(self.tol, self.max_iter, StagePrinter() if self.verbose else None, watch)
 
     def _watch(self, monitor: Monitor, feature_names: FeatureNames) -> Watch | None:
-        """Reports each iteration to the callbacks, if there are any."""
+        """Return a function that reports each iteration to the callbacks, or None if there are no callbacks."""
         if not monitor.has_callbacks:
             return None
         return lambda n_iter, fit_so_far: monitor.step("iteration", lambda: _attributes(fit_so_far(), feature_names))
@@ -118,7 +118,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
     def _last_parameters(
         self, encoding: Encoding, n_features: int, feature_names: FeatureNames
     ) -> tuple[FloatArray, FloatArray] | None:
-        """The coefficients and intercepts to start from with `warm_start`, or None if there was no fit yet."""
+        """The coefficients and intercepts of the last fit, where a warm start begins; None before the first fit."""
         if not hasattr(self, "coef_"):
             return None
         no_names = np.array([])
@@ -138,7 +138,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
     def _store(self, fit: Fit, feature_names: FeatureNames = None, **others: Any) -> Self:
         """Set all fitted attributes: those of `fit`, the feature names and `others`."""
         self.__dict__.pop("feature_names_in_", None)
-        # One update, which an interrupt cannot divide: the attributes are all of the last fit, or all of this one.
+        # An interrupt cannot divide a single update: either all attributes are those of this fit, or none is.
         self.__dict__.update(_attributes(fit, feature_names), **others)
         return self
 
@@ -146,7 +146,10 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         return {name: value for name, value in self.__dict__.items() if name.endswith("_") and name[0] != "_"}
 
     def _finish(self, fit: Fit, feature_names: FeatureNames, monitor: Monitor) -> None:
-        """Store `fit`, report it to the callbacks, and warn if it did not converge. To be called by `fit` itself."""
+        """Store `fit`, report it to the callbacks, and warn if it did not converge.
+
+        Only the method `fit` may call this method: the warning points to the caller of `fit`.
+        """
         self._store(fit, feature_names)
         monitor.end(self._fitted_attributes())
         message = fit.warning(self.tol, self.max_iter)
@@ -237,7 +240,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         return self._from_logits(X, probability)
 
     def predict_log_proba(self, X: MatrixLike) -> FloatArray:
-        """Log-softmax of `decision_function`, which is accurate even where a probability rounds to 0 or 1.
+        """Log-softmax of `decision_function`, accurate even where a probability rounds to 0 or 1.
 
         Parameters
         ----------
@@ -266,8 +269,8 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         Returns
         -------
         score : float
-            The share of samples whose predicted class is their label; for distributions, the mean probability that they
-            assign to the predicted class.
+            The fraction of samples whose predicted class is their label; for distributions, the mean probability that
+            they assign to the predicted class.
         """
         prediction = self.predict(X)
         distribution = as_distributions(y, n_classes=len(self.classes_))
@@ -284,8 +287,8 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         Returns
         -------
         model : sklearn.linear_model.LogisticRegression
-            A model whose methods return the same as those of this one. `fit_intercept` is set; its other parameters are
-            the defaults.
+            A model whose methods return the same values. `fit_intercept` is copied; the other parameters have their
+            defaults.
 
         Examples
         --------
@@ -309,10 +312,10 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
     def _from_logits(
         self, X: MatrixLike, function: "Callable[[BaseSoftmaxRegression, FloatArray], NDArray]"
     ) -> NDArray:
-        """`function(self, logits)` of the logits of all classes, class-major, block by block, gathered in one array.
+        """Apply `function(self, logits)` to the class-major logits of all classes, block by block, into one array.
 
-        The function gets the model as an argument so that a lazy prediction uses the model that made it, not a later
-        fit.
+        The model is an argument of the function so that a lazy prediction uses the model that it was made with, and not
+        a later fit.
         """
         check_is_fitted(self)
         samples = samples_of(self._validate_X(X, reset=False))
@@ -320,7 +323,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         def of_block(block: Block) -> NDArray:
             logits = block.raw_prediction(self.coef_, self.intercept_)
             if len(logits) == 1:
-                # The larger one of a pair must be finite, as no softmax can subtract infinity.
+                # The larger logit of the two must be finite: the softmax subtracts it.
                 zero = np.zeros_like(logits)
                 logits = np.concatenate([-logits, zero] if self.intercept_[0] == np.inf else [zero, logits])
             return function(self, logits)

@@ -5,9 +5,10 @@ penalty, if the parameters follow:
 
     x' = (x - origin) basis,     W = W' basis^T,     b = b' - W origin,     ||W|| = ||W'||.
 
-An origin keeps the digits of columns that lie far from zero. A basis of the rows of X serves where there are fewer rows
-than columns: the gradient of the loss, and so W at the minimum, is a combination of rows (B. Scholkopf, R. Herbrich
-and A. J. Smola, 2001, A generalized representer theorem), and a fit needs only as many columns as there are rows.
+An origin preserves the digits of columns that lie far from zero. A basis of the rows of X is useful if there are fewer
+rows than columns: the gradient of the loss, and so W at the minimum, is a combination of rows (B. Scholkopf,
+R. Herbrich and A. J. Smola, 2001, A generalized representer theorem), and a fit needs only as many columns as there are
+rows.
 """
 
 from dataclasses import dataclass
@@ -20,15 +21,15 @@ from skmax._columns import ColumnStats, accurate_product
 from skmax._samples import DenseSamples, Float64Array, Samples
 from skmax._softmax import FloatArray
 
-# How many times its spread a column's mean may lie from zero before products lose digits to it, by dtype of X.
+# The distance of a column's mean from zero, in units of its spread, beyond which products lose digits, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
 
-# The share below which columns count as dependent grows with their lack of digits, but only up to this: coefficients of
-# a thousand make up for no dependence.
+# The threshold below which columns count as dependent rises as their precision falls, but no further than this.
 _LEAST_DIGITS = 1e-3
 
-# The factorisation that rotates the columns takes 2 n_features n_samples^2 operations, as do n_samples / (2 n_logits)
-# evaluations of the objective. It saves most of the cost of a hundred or more, and even more with a full Hessian.
+# The factorisation that rotates the columns takes 2 n_features n_samples^2 operations, as many as
+# n_samples / (2 n_logits) evaluations of the objective. It saves most of the cost of a hundred evaluations or more, and
+# even more with a full Hessian.
 _ROTATION_PAYS = 200
 
 
@@ -36,7 +37,7 @@ _ROTATION_PAYS = 200
 class Basis:
     """Orthonormal columns, of shape (n_features, n_columns), as the Householder reflections of a QR factorisation.
 
-    To write them out would take as long as the factorisation, and they are needed once.
+    Computing them explicitly would take as long as the factorisation, and they are needed only once.
     """
 
     reflections: Float64Array
@@ -76,7 +77,7 @@ class Coordinates:
 
     @property
     def are_the_users(self) -> bool:
-        """Whether nothing is changed."""
+        """Whether the columns of the fit are those of the user."""
         return self.origin is None and self.basis is None
 
     def digits(self, columns: ColumnStats, dtype: Any) -> float:
@@ -110,7 +111,7 @@ def work_coordinates(samples: Samples, *, centred: bool) -> tuple[Coordinates, S
         origin = columns.mean if centred else None
         deviation = samples.X - columns.mean
         basis, triangle = Basis.of(deviation.T)
-        # What rounding leaves of directions in which there is no row must not be scaled to unit spread.
+        # Rounding errors in directions without any row must not be scaled to unit spread.
         length = np.linalg.norm(triangle, axis=1)
         triangle[length <= 10 * len(triangle) * np.finfo(np.float64).eps * length.max(initial=0)] = 0
         rotated = samples.with_X(np.ascontiguousarray(triangle.T))

@@ -24,18 +24,19 @@ _UNKNOWN = Certificate(np.nan, np.inf, is_bound=False)
 
 @dataclass(frozen=True)
 class Fit:
-    """The result of a fit, in the user's columns, with a row for each class (or a single one for two classes).
+    """The result of a fit, in the user's columns, with a row for each class (or a single row for two classes).
 
-    `attributes` names the attributes that an estimator stores.
+    `attributes` has the names under which an estimator stores it.
 
     Attributes
     ----------
     stopped : bool
-        Whether a callback ended the search.
+        Whether a callback stopped the search.
     separates : bool
-        Whether, without weight decay, every row with weight is on the right side, so that the minimum is at infinity.
+        Whether, without weight decay, the model classifies all rows with weight correctly, so that the minimum is at
+        infinity.
     receding : list, or None
-        The classes whose rows recede for ever from those of others, which also puts the minimum at infinity.
+        The classes that are separated from others in part, which also puts the minimum at infinity.
     """
 
     classes: NDArray
@@ -59,7 +60,7 @@ class Fit:
         converged: bool,
         **others: Any,
     ) -> "Fit":
-        """The fit with rows for the absent classes too, whose intercept is -inf."""
+        """Create a fit that also has rows for the absent classes, with an intercept of -inf."""
         if len(encoding.classes) > 2:
             n_classes = len(encoding.classes)
             present_coef, present_intercept = coef, intercept
@@ -96,20 +97,20 @@ class Fit:
         }
 
     def warning(self, tol: float, max_iter: int) -> str | None:
-        """The text of a ConvergenceWarning, or None if there is nothing to warn of."""
+        """The text of a ConvergenceWarning, or None if no warning is due."""
         if self.separates:
             return (
                 "The model separates the classes without error, which with weight_decay=0 puts the minimum at infinity:"
-                f" the coefficients, now up to {np.abs(self.coef).max():.1e}, would grow for ever."
+                f" the coefficients, now up to {np.abs(self.coef).max():.1e}, would grow without bound."
                 " Pass weight_decay > 0."
             )
         if self.receding is not None:
             return (
                 f"Some rows of the classes {self.receding} are separated from others without error, which with "
                 "weight_decay=0 puts the minimum at infinity: the coefficients, now up to "
-                f"{np.abs(self.coef).max():.1e}, would grow for ever. Pass weight_decay > 0, or leave out the columns "
-                "that separate them."
-                + (f" The objective is {self.gap:.1e} above its infimum, or less." if self.gap > tol else "")
+                f"{np.abs(self.coef).max():.1e}, would grow without bound. Pass weight_decay > 0, or leave out the "
+                "columns that separate them."
+                + (f" The objective is at most {self.gap:.1e} above its infimum." if self.gap > tol else "")
             )
         if self.converged or self.stopped:
             return None
@@ -131,11 +132,11 @@ class Fit:
 
 
 def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: float) -> Fit:
-    """The fit at the minimum of `objective`, with the objective and gap of the coefficients that are stored.
+    """The fit at the minimum of `objective`, with the objective and the gap of the coefficients as stored.
 
-    Coefficients are stored in the dtype of X. Rounding them usually changes the objective by its square, which is
-    negligible; but float32 coefficients of columns far from zero would lose what their intercept makes up for. Where
-    that would cost a tenth of `tol`, they are stored as float64.
+    Coefficients are stored in the dtype of X. Rounding them usually changes the objective by a negligible amount, of
+    second order. With columns far from zero, however, float32 coefficients no longer cancel against their intercept. If
+    that would raise the objective by a tenth of `tol`, the coefficients are stored as float64.
     """
     coordinates = problem.coordinates
     coef, intercept = coordinates.outward(*objective.split(solution.theta))
@@ -176,7 +177,7 @@ def fit_so_far(
     certificate: Certificate = _UNKNOWN,
     converged: bool = False,
 ) -> Fit:
-    """The fit at `theta`, without a look at the rows. By default, nothing is known of its gap."""
+    """The fit at `theta`, without a pass over the rows. By default, its gap is unknown."""
     parts = problem.coordinates.outward(*problem.objective.split(theta))
     coef, intercept = (part.astype(problem.given.samples.dtype, copy=False) for part in parts)
     return Fit.of(problem.encoding, coef, intercept, loss_curve, certificate, converged)

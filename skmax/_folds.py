@@ -17,20 +17,20 @@ from skmax._scorer import mean_score, neg_cross_entropy_scorer, own_log_probabil
 from skmax._sklearn import Monitor
 from skmax._threads import workers
 
-# The tolerance of a fit on a fold, in standard errors of the mean log loss on the rows left out. In 5 folds, the mean
-# score of the best weight decay of usps, optdigits and movement_libras then differs from that of certified fits by at
-# most 1 % of a standard error, and that of weight decays 10 to 100 times as weak by 10 to 40 %, which are much worse. A
-# thousandth saves another fifth of the evaluations, and scores there move by a whole standard error.
+# The tolerance of a fit on a fold, in standard errors of the mean log loss on the held-out rows. With 5 folds of usps,
+# optdigits and movement_libras, the mean score of the best weight decay then differs from that of certified fits by at
+# most 1 % of a standard error, and the scores of weight decays 10 to 100 times weaker, which are much worse, by 10 to
+# 40 %. A tolerance of 1e-3 saves another fifth of the evaluations, but changes the latter by a whole standard error.
 _ROUGH = 1e-4
-# A fold's path ends where its log loss was higher than its least by this number of standard errors of the difference,
-# for as many weight decays in a row.
+# The path of a fold ends when its log loss has exceeded its lowest value by this number of standard errors of the
+# difference, for this many weight decays in a row.
 _TURNED_BY, _TURNED_FOR = 3.0, 2
 
 Fold: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]  # the training and the test rows
 
 
 def check_folds(folds: Iterable[Any], n_samples: int, cv: Any) -> list[Fold]:
-    """The training and test rows of each fold, as indices."""
+    """Validate the folds, and return the indices of the training and test rows of each."""
     checked, rows = [], np.arange(n_samples)
     for number, fold in enumerate(folds):
         try:
@@ -53,17 +53,17 @@ def check_folds(folds: Iterable[Any], n_samples: int, cv: Any) -> list[Fold]:
 
 
 def gap_beyond(gap: float, tol: float) -> float:
-    """The `gap`, or 0 if it is within `tol`."""
+    """The `gap` if it exceeds `tol`, else 0."""
     return 0.0 if gap <= tol else gap
 
 
 def score_folds(
     search_fold: Callable[..., tuple[list[float], list[float]]], folds: list[Fold], n_jobs: int | None, monitor: Monitor
 ) -> tuple[Float64Array, Float64Array]:
-    """The scores of all folds and what `_warn` needs, both of shape (n_folds, n_weight_decays).
+    """The scores of all folds and the gaps that `_warn` needs, both of shape (n_folds, n_weight_decays).
 
-    An end that a fold did not fit has scores of nan. If a weight decay there could still have won, because other folds
-    went on and got better, the folds that lack it are fitted once more, to the end of the path.
+    Weight decays after the end of a fold's path have scores of nan. If one of them could still have been the best,
+    because other folds continued and improved, the folds that lack it are fitted again, to the end of the path.
     """
     names = [f"fold {number}/{len(folds)}" for number in range(1, len(folds) + 1)]
     results: list[Any] = []
@@ -86,7 +86,7 @@ def score_folds(
 
 
 def _short_of_the_best(scores: Float64Array, far: Float64Array) -> list[int]:
-    """The folds whose path ended before a weight decay that could have won, if their scores had stayed as they were."""
+    """The folds whose path ended before a weight decay that would be the best if their scores had not changed since."""
     fitted = far >= 0
     if fitted.all():
         return []
@@ -112,9 +112,9 @@ def score_fold(
     whole: bool = False,
     monitor: Monitor | None = None,
 ) -> tuple[list[float], list[float]]:
-    """The scores of `model` with each of the weight decays, on one fold, and what `_warn` needs.
+    """The scores of `model` with each of the weight decays, on one fold, and the gaps that `_warn` needs.
 
-    The path ends where the log loss has clearly turned, if that is the score, unless the `whole` path is asked for.
+    If the score is the log loss, the path ends once it has clearly turned, unless the `whole` path is requested.
     """
     train, test = fold
     progress = PathProgress(weight_decays, name, model.verbose, monitor)
@@ -151,9 +151,9 @@ class _Losses:
     Attributes
     ----------
     error : float
-        The standard error of their mean, with the latest fit.
+        The standard error of the mean log loss of the latest fit.
     have_turned : bool
-        Whether the last few means were clearly higher than the least one.
+        Whether the means of the last few fits were clearly higher than the lowest mean.
     """
 
     def __init__(self, weight: Any, n_rows: int) -> None:
@@ -167,7 +167,7 @@ class _Losses:
         return self._n_higher >= _TURNED_FOR
 
     def add(self, losses: Float64Array) -> None:
-        """Take in the losses of the rows by the next fit."""
+        """Add the losses of the rows under the next fit."""
         _, self.error = self._mean_and_error(losses)
         if self._least is None:
             self._least = losses

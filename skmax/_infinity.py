@@ -17,7 +17,7 @@ from skmax._target import Encoding
 
 
 def with_separation(solution: Solution, objective: Objective, columns: ColumnStats, tol: float) -> Solution:
-    """Correct the `solution` without weight decay if the search did not notice that the minimum is at infinity."""
+    """Correct the `solution` without weight decay if the search has missed that the minimum is at infinity."""
     gap = solution.value - objective.floor
     if solution.recession is not None or (solution.converged and gap > tol):
         return solution
@@ -37,7 +37,7 @@ def with_separation(solution: Solution, objective: Objective, columns: ColumnSta
         return solution
     solution = dataclasses.replace(solution, converged=False, recession=found.step)
     hessian = WholeHessian(objective, columns)
-    if hessian.pays(solution.n_iter):
+    if hessian.is_affordable(solution.n_iter):
         point = Point.of(objective, solution.theta)
         _, proof = approach_infinity(objective, point, INFINITY * found.step, hessian, solution.certificate, tol)
         if proof.holds:
@@ -46,9 +46,10 @@ def with_separation(solution: Solution, objective: Objective, columns: ColumnSta
 
 
 def n_unseparated(objective: Objective, theta: Float64Array) -> int:
-    """The number of rows whose class has no more than half of the probability.
+    """The number of rows whose class has a probability of at most one half.
 
-    If there are none, larger logits fit ever better. A target that is spread over classes keeps its logits finite.
+    If there are none, the loss falls as the logits grow. A row whose target is spread over classes counts too, since
+    its optimal logits are finite.
     """
     return objective.samples.sum(_unseparated, theta, cost=objective.cost)
 
@@ -65,7 +66,7 @@ def _unseparated(samples: LocalSamples, within: slice, theta: Float64Array) -> i
 
 
 def receding_classes(encoding: Encoding, objective: Objective, solution: Solution) -> list[Any] | None:
-    """The classes whose rows change most along the step along which the objective falls for ever, if there is one."""
+    """The classes whose rows change most along the direction of recession, or None if there is no such direction."""
     if solution.recession is None:
         return None
     change = objective.recession(solution.recession).change

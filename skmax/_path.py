@@ -19,13 +19,13 @@ from skmax._samples import Float64Array
 from skmax._softmax import FloatArray
 from skmax._solver import Report, Solution, minimize
 
-# A rough search keeps the preconditioner of the one before until it has served for this many iterations, the length of
-# the solver's first stage, or the weight decay has fallen by this factor. Kept for longer, it hides more and more of
-# the gap: on 192 columns of unit rows, scores drifted by 0.4 of a standard error.
+# A rough search keeps the preconditioner of the previous one until it has been used for this many iterations, the
+# length of the solver's first stage, or until the weight decay has fallen by this factor. An older preconditioner
+# underestimates the gap more and more: on 192 columns of unit rows, scores drifted by 0.4 of a standard error.
 _OLD, _FAR_ON = 15, 2.0
 
-# Called after each iteration with its number and a function that returns the fit as if it ended there; returns True to
-# stop.
+# Called after each iteration with its number and a function that returns the fit as if the search ended there. It
+# returns True to stop the search.
 Watch: TypeAlias = Callable[[int, Callable[[], Fit]], bool]
 
 
@@ -36,11 +36,12 @@ class Options:
     Attributes
     ----------
     report : Report, or None
-        Called before each stage of a search and after the last one.
+        Called before each stage of a search, and after the last one.
     watch : Watch, or None
     rough_tol : callable, or None
-        Is asked for a tolerance before each search. Where the whole Hessian would cost much, the search then ends
-        without a certificate, where its preconditioner estimates that the gap is within that tolerance, or `tol`.
+        Returns a tolerance for the next search, or `tol` applies if that is larger. Unless the whole Hessian is cheap,
+        the search ends without a certificate, as soon as its preconditioner estimates that the gap is within the
+        tolerance.
     """
 
     tol: float
@@ -52,17 +53,17 @@ class Options:
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where the search for one weight decay ended, in the coordinates of its problem.
+    """The end of the search for one weight decay, in the coordinates of its problem.
 
     Attributes
     ----------
     objective : Objective
-        The objective with its weight decay, in float64 products whatever the dtype of X.
+        The objective with its weight decay, computed in float64 whatever the dtype of X.
     columns : ColumnStats
-        Those of the problem, or, without weight decay, columns that are independent.
+        The columns of the problem or, without weight decay, columns that are linearly independent.
     solution : Solution
     rough_tol : float, or None
-        The tolerance of a search that was to end without a certificate.
+        The tolerance of a search that ended without a certificate.
     """
 
     objective: Objective
@@ -77,7 +78,7 @@ def fit_path(
     options: Options,
     last: tuple[FloatArray, FloatArray] | None = None,
 ) -> Iterator[Fit]:
-    """A fit for each of `weight_decays`, in their order, computed when it is asked for.
+    """Yield a fit for each of `weight_decays`, in their order; each is computed when the caller asks for it.
 
     `last` holds the coefficients and intercepts of an earlier fit to start from.
     """
@@ -95,7 +96,7 @@ def fit_path(
 def minima(
     problem: Problem, weight_decays: Sequence[float], theta: Float64Array, options: Options
 ) -> Iterator[Minimum]:
-    """The minimum for each of `weight_decays`: the first search starts at `theta`, each other where the last ended."""
+    """Yield the minimum for each of `weight_decays`. The first search starts at `theta`."""
     objective, exact = problem.objective, problem.objective.exactly()
     columns, change = problem.columns, None
     visited: list[tuple[float, Float64Array]] = []
@@ -110,7 +111,7 @@ def minima(
         if weight_decay == 0 and columns.turn is None:
             columns, change = problem.independent_columns(exact.samples), None
         hessian, rough_tol = WholeHessian(exact, columns), None
-        if options.rough_tol is not None and weight_decay > 0 and not hessian.pays(0):
+        if options.rough_tol is not None and weight_decay > 0 and not hessian.is_affordable(0):
             rough_tol = max(options.tol, options.rough_tol())
             theta = _extrapolated(objective, theta, visited)
             if age >= _OLD or weight_decay < built_for / _FAR_ON:
@@ -144,9 +145,10 @@ def minima(
 
 
 def _extrapolated(objective: Objective, theta: Float64Array, visited: list[tuple[float, Float64Array]]) -> Float64Array:
-    """The point on the line through the last two minima, linear in the logarithm of the weight decay, or `theta`.
+    """Extrapolate linearly from the last two minima, in the logarithm of the weight decay.
 
-    Along a path of many weight decays this saves a third of the iterations. It is taken if it is lower than `theta`.
+    This saves a third of the iterations along a path of many weight decays. If the objective is higher there than at
+    `theta`, the result is `theta`.
     """
     if len(visited) < 2 or visited[0][0] == visited[1][0]:
         return theta

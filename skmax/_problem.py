@@ -1,4 +1,4 @@
-"""A data set, measured once: a fit, a grid of weight decays, a path and approximate leave-one-out share the result."""
+"""A data set, measured once: a fit, the grid of weight decays, a path and approximate leave-one-out share it."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -17,7 +17,7 @@ WeightDecay: TypeAlias = float | Literal["1/n_samples"]
 
 @dataclass(frozen=True)
 class Problem:
-    """One data set, measured and ready to be fitted with any weight decay.
+    """One data set, ready for fits with any weight decay.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Problem:
     def of(cls, samples: Samples, encoding: Encoding) -> "Problem":
         """Measure the columns of `samples` and choose the coordinates."""
         given = Objective(samples)
-        if encoding.is_certain:  # the minimum is known, so no column needs to be measured
+        if encoding.is_certain:  # the minimum is known without the columns
             n_features = given.n_features
             return cls(encoding, given, given, ColumnStats(np.zeros(n_features), np.ones(n_features)), Coordinates())
         coordinates, samples, columns = work_coordinates(samples, centred=given.fit_intercept)
@@ -54,9 +54,9 @@ class Problem:
         return 1 / self.encoding.weight_sum if isinstance(weight_decay, str) else float(weight_decay)
 
     def independent_columns(self, samples: Samples) -> ColumnStats:
-        """The columns for a fit without weight decay to `samples` in float64, turned where they are dependent."""
+        """Linearly independent columns, for a fit without weight decay to `samples`, which are in float64."""
         dtype = self.given.samples.dtype
-        # Subtracting an origin is exact, but leaves float64 numbers.
+        # Subtracting an origin is exact; the differences have the precision of float64.
         precision = float(np.finfo(dtype if self.coordinates.are_the_users else np.float64).eps)
         digits = self.coordinates.digits(self.columns, dtype)
         return self.columns.independent(samples, centred=samples.fit_intercept, precision=precision, digits=digits)
@@ -65,9 +65,9 @@ class Problem:
 def initial_parameters(problem: Problem, last: tuple[FloatArray, FloatArray] | None = None) -> Float64Array:
     """The flat parameters at which a search starts.
 
-    By default these are the minimum under infinite weight decay: coefficients of zero, and as intercepts the logarithms
-    of the class frequencies. With the coefficients and intercepts of the `last` fit, they are those, for all classes
-    that had weight in it.
+    By default they are the minimum at infinite weight decay: coefficients of zero, with the logarithms of the class
+    frequencies as intercepts. If the coefficients and intercepts of the `last` fit are given, they are used for all
+    classes that had weight in that fit.
     """
     objective, encoding = problem.objective, problem.encoding
     coef = np.zeros((objective.n_logits, objective.n_features))

@@ -12,7 +12,7 @@ from skmax._solver import Preconditioner
 
 
 class StagePrinter:
-    """Prints a line for each stage of the solver."""
+    """Print a line for each stage of the solver."""
 
     def __init__(self) -> None:
         self._begin = time.perf_counter()
@@ -24,7 +24,7 @@ class StagePrinter:
 
 
 class PathProgress:
-    """Tells of a path: prints lines if `verbose`, and reports each weight decay to the `monitor`."""
+    """Print the progress along a path if `verbose`, and report each weight decay to the `monitor`."""
 
     def __init__(self, weight_decays: Float64Array, name: str, verbose: int, monitor: Monitor | None) -> None:
         self._weight_decays, self._name, self._verbose = weight_decays.tolist(), name, verbose
@@ -39,12 +39,12 @@ class PathProgress:
         return f"weight decay {self._number + 1}/{len(self._weight_decays)} ({self._weight_decays[self._number]:.1e})"
 
     def stage(self, n_iter: int, value: float, gap: float, preconditioner: Preconditioner | None) -> None:
-        """Note the estimate of the gap before a stage."""
+        """Keep the estimate of the gap before a stage, for the lines to come."""
         self._gap = f", gap {gap:.0e}" if np.isfinite(gap) else ""
         self.iteration(n_iter)
 
     def iteration(self, n_iter: int, fit_so_far: Callable[[], Fit] | None = None) -> bool:
-        """Print a line, unless the last one is less than a second old. The search goes on."""
+        """Print a line, but not within a second of the last one. The search continues."""
         self._n_iter = n_iter
         if self._verbose and time.perf_counter() - self._printed >= 1:
             self._print()

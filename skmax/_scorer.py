@@ -9,7 +9,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from skmax._softmax import FloatArray
 from skmax._target import as_distributions, check_sample_weight
 
-# Probabilities count as at least this, as in sklearn.metrics.log_loss.
+# Lower probabilities count as this one, as in sklearn.metrics.log_loss.
 LEAST_LOG_PROBABILITY = float(np.log(np.finfo(np.float64).eps))
 
 
@@ -36,7 +36,7 @@ class _NegCrossEntropyScorer:
     Called as ``neg_cross_entropy_scorer(estimator, X, y, sample_weight=None)`` with a fitted classifier that has
     `predict_log_proba` (a pipeline too), `y` being labels of shape (n_samples,) or distributions of shape
     (n_samples, n_classes), with columns in the order of `classes_`. For labels it equals scikit-learn's
-    ``"neg_log_loss"``, but needs no label to be in `y`, and takes a label that the classifier does not know as one of
+    ``"neg_log_loss"``, but `y` need not contain all labels, and a label that is unknown to the classifier has
     probability 0. Probabilities below 2.2e-16 count as 2.2e-16, as in :func:`sklearn.metrics.log_loss`, so that a
     single impossible label does not make the score infinite.
 
@@ -57,7 +57,7 @@ class _NegCrossEntropyScorer:
         return mean_score(own_log_probability(estimator, X, y), sample_weight)
 
     def set_score_request(self, *, sample_weight: bool | str | None) -> "_NegCrossEntropyScorer":
-        """A scorer that asks for `sample_weight` where metadata routing is enabled."""
+        """A scorer that requests `sample_weight` if metadata routing is enabled."""
         return _NegCrossEntropyScorer(sample_weight)
 
     def get_metadata_routing(self) -> MetadataRequest:

@@ -1,4 +1,4 @@
-"""The axes to draw on."""
+"""The axes of a plot."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -21,8 +21,8 @@ from skmax._samples import Float64Array
 class BlockPreconditioner(BasePreconditioner):
     """The Hessian's blocks on the diagonal, one for each logit, weighted by that class's own curvature.
 
-    It knows how the columns correlate for each class, and leaves the coupling of the classes to L-BFGS. For a block,
-    a sample of 4 n_columns rows is enough.
+    It accounts for the correlations of the columns in each class, and leaves the coupling of the classes to L-BFGS. For
+    a block, a sample of 4 n_columns rows is enough.
     """
 
     name = "block"
@@ -41,7 +41,7 @@ class BlockPreconditioner(BasePreconditioner):
 
     @staticmethod
     def numbers(objective: Objective) -> int:
-        """The blocks' numbers, or those of the table of sampled rows if it is larger."""
+        """The size of the blocks, or of the table of sampled rows if that is larger."""
         n_rows = sample_size(objective.n_columns, objective.samples.n_samples)
         sampled = objective.n_logits * n_rows if n_rows < objective.samples.n_samples else 0
         return max(objective.n_logits * objective.n_columns**2, sampled)

@@ -16,9 +16,9 @@ from skmax._samples import Float64Array
 
 @dataclass(frozen=True, eq=False)
 class DiagonalPreconditioner(BasePreconditioner):
-    """The diagonal of the Hessian: cheap for any number of parameters, blind to correlated columns.
+    """The diagonal of the Hessian: cheap for any number of parameters, but without the correlations of columns.
 
-    L-BFGS makes up for part of that from its memory, which ends with the stage, so the stages grow.
+    L-BFGS learns part of these correlations, and forgets them at the end of a stage, so the stages grow.
     """
 
     name = "diagonal"

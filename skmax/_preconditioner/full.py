@@ -16,9 +16,9 @@ from skmax._samples import Float64Array
 
 @dataclass(frozen=True, eq=False)
 class FullPreconditioner(FactoredHessian, BasePreconditioner):
-    """The whole Hessian, or that of a sample of 4 rows for each parameter, which is enough where there are many more.
+    """The whole Hessian, of a sample of 4 rows for each parameter if there are many more rows.
 
-    It needs more arrays than the other forms while it is built, and may hold half as many numbers.
+    Building it takes more arrays than the other forms need, so it may have half as many elements.
     """
 
     name = "full"

@@ -8,12 +8,14 @@ All blocks together hold K p^2 numbers. What they have in common is their mean o
 
     B = sum_i c_i x~_i x~_i^T    with    c_i = mean_k c_ik,
 
-which knows how the columns correlate among the rows that are not yet decided. With a_k = tr B_k / tr B, the share of a
-class in the curvature, B_k is taken for a_k B. One Cholesky factorisation B + P = L L^T then serves all classes:
+which has the correlations of the columns among the rows of which the model is not certain. With a_k = tr B_k / tr B,
+the share of a class in the curvature, a_k B approximates B_k. One Cholesky factorisation B + P = L L^T then serves all
+classes:
 
     L^-1 (a_k B + P) L^-T = a_k (I - M) + M    with    M = L^-1 P L^-T
 
-has the mean eigenvalue r_k = a_k (1 - m) + m, with m the mean of M's diagonal, and r_k L L^T stands for the block.
+has the mean eigenvalue r_k = a_k (1 - m) + m, with m the mean of the diagonal of M, and r_k L L^T approximates the
+block.
 
 Measured, iterations and seconds without this form and with it: 20000 rows of 512 turned, anisotropic columns and 100
 classes, at weight decay 1/n, 74 and 17 (11.0 and 4.0 s); 10000 of them at 1e-6, 78 and 37 (7.1 and 2.8 s); LSA of
@@ -41,10 +43,10 @@ from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.sampling import complete, describe_sample, sample, sample_size
 from skmax._samples import Float64Array, LocalSamples
 
-# A sample has so many rows for each column: fewer than for a block, as all classes share its errors, and as the penalty
-# and L-BFGS make up for them. (5000 x 2304 convolutions of images: 54 iterations with all rows, 63 with 0.8 for each.)
+# The rows of a sample for each column: fewer than for a block, because all classes share the errors, and the penalty
+# and L-BFGS reduce them. (5000 x 2304 convolutions of images: 54 iterations with all rows, 63 with 0.8 rows for each.)
 _SAMPLE = 1
-# Random vectors for the mean diagonal element of M.
+# The number of random vectors that estimate the mean diagonal element of M.
 _PROBES = 8
 
 
@@ -52,8 +54,8 @@ _PROBES = 8
 class SharedPreconditioner(BasePreconditioner):
     """The mean block for all classes, with a factor for each: p^2 numbers and one Cholesky factorisation.
 
-    It knows how the columns correlate, where there are too many classes and columns for a block each. Where the classes
-    live on different rows, it knows less than a few whole rows for each class. It is built from a sample of the rows if
+    It accounts for the correlations of the columns if there are too many classes and columns for a block each. It is
+    worse than the low-rank form if each class has its curvature in other rows. It is built from a sample of the rows if
     there are more than twice as many as needed.
     """
 
@@ -75,7 +77,7 @@ class SharedPreconditioner(BasePreconditioner):
 
     @staticmethod
     def numbers(objective: Objective) -> int:
-        """A quarter of those of its one matrix, as a fit of so many columns has room for a few of these."""
+        """A quarter of the size of its matrix, since a fit with so many columns has memory for a few of these."""
         return objective.n_columns**2 // 4
 
     @staticmethod

@@ -39,14 +39,14 @@ def check_columns(X: Any) -> None:
 def to_delayed(collection: Any) -> list[Any]:
     """The partitions as delayed values, in order."""
     parts = np.ravel(np.array(collection.to_delayed(), dtype=object))
-    # Dask merges partitions of a file of which few columns are read; but X and y must have the same partitions.
+    # If few columns of a file are read, Dask merges partitions. X and y must have the same partitions, however.
     if is_arraylike(collection) or len(parts) == collection.npartitions:
         return list(parts)
     return list(collection.to_delayed(optimize_graph=False))
 
 
 def aligned_partitions(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
-    """The parts (X, y, sample_weight) of each partition."""
+    """The delayed (X, y, sample_weight) of each partition."""
     check_columns(X)
     parts = to_delayed(X)
     known = is_arraylike(X) and not np.isnan(X.chunks[0]).any()
@@ -100,7 +100,7 @@ def check_partition(X: Any, y: Any, sample_weight: Any, place: int, n_features: 
             return X, Part(np.empty(0), np.empty(0, dtype=np.intp)), None if sample_weight is None else np.empty(0)
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         with warnings.catch_warnings():
-            # A warning that there are many classes for few rows may not hold for all partitions together.
+            # A warning of many classes for few rows need not apply to all partitions together.
             warnings.simplefilter("ignore")
             part = Part.of(y)
         return X, part, check_sample_weight(sample_weight, n_rows, may_be_zero=True)

@@ -1,4 +1,4 @@
-"""DaskSoftmaxRegression: `SoftmaxRegression` with remote samples. All but the sums over rows is the same code."""
+"""DaskSoftmaxRegression: fits and predictions on Dask collections. Only its samples differ from those of other fits."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -28,18 +28,19 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
     """Softmax regression on Dask arrays and dataframes, with the same results as :class:`SoftmaxRegression`.
 
     The rows stay in their partitions on the workers. Each evaluation of the objective sends the parameters to the
-    workers and brings back one loss and gradient, added up by a tree; the client never holds the data. The partitions
-    affect the result only by rounding. With the same partitions, threads and versions, it is bitwise reproducible.
+    workers and brings back one loss and gradient, added up along a tree. The client never holds the whole data. The
+    partitions affect the result only by rounding. With the same partitions, threads and versions, fits are bitwise
+    reproducible.
 
     Parameters
     ----------
     weight_decay, fit_intercept, class_weight, classes, tol, max_iter, warm_start, verbose
         As for :class:`SoftmaxRegression`.
     persist : bool, default=True
-        Whether to keep the partitions in the workers' memory during the fit. If not, they are recomputed from their
-        source for each evaluation, of which a fit needs about 20 to 200.
+        Whether to keep the partitions in the workers' memory during the fit. Otherwise they are recomputed from their
+        source for each evaluation of the objective, typically dozens of times.
     client : distributed.Client, default=None
-        The client to compute with; None is the current default client. It is not pickled, and clones share it.
+        The client to compute with; None is the current default client. Clones share it, and pickles omit it.
 
     Attributes
     ----------
@@ -54,12 +55,12 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
 
     Notes
     -----
-    If a worker is lost, Dask recomputes its partitions from their source, and the fit goes on.
+    If a worker is lost, Dask recomputes its partitions from their source, and the fit continues.
 
-    If there are at least as many partitions as the workers have threads, one thread sums each partition; if there are
-    fewer, the threads are shared out evenly. Partitions of 10 to 100 MB are a good size, as the scheduler takes about a
-    millisecond per partition in each evaluation. Preconditioners fetch rows to the client: at most 4 per parameter, and
-    about 8200 in all, for the whole Hessian; at most 4 n_features per class, one class at a time, for its blocks.
+    One thread works on each partition if there are at least as many partitions as threads; otherwise the threads are
+    divided evenly among the partitions. Partitions of 10 to 100 MB work well: the scheduler needs about a millisecond
+    for each partition in each evaluation. To build a preconditioner, a sample of the rows is copied to the client, of
+    up to a few rows for each parameter.
 
     Examples
     --------
@@ -113,11 +114,11 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         Parameters
         ----------
         X : dask Array or DataFrame of shape (n_samples, n_features)
-            Training data. Its rows may be in any chunks, even of unknown sizes; its columns must be in a single chunk.
-            Chunks are dense or SciPy sparse.
+            Training data. Its rows may be in any chunks, also of unknown sizes; its columns must be in a single chunk.
+            Chunks are dense arrays or SciPy sparse arrays.
         y : dask Array, Series or DataFrame of shape (n_samples,) or (n_samples, n_classes)
             Labels or distributions, in the same partitions as `X`. If the sizes are known, `y` may have other
-            partitions, or be a NumPy array: it is repartitioned.
+            partitions or be a NumPy array, and is repartitioned.
         sample_weight : dask Array or Series of shape (n_samples,), default=None
             Non-negative weights, not all zero, partitioned as `y`.
 
@@ -131,7 +132,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
             If an argument breaks a rule. The message names the argument, the partition and the value. An earlier fit is
             not changed.
         RuntimeError
-            If the client is closed or the computation cancelled during the fit.
+            If the client is closed, or the computation is cancelled, during the fit.
 
         Warns
         -----
@@ -152,7 +153,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         return self
 
     def _load(self, X: Any, y: Any, sample_weight: Any) -> "tuple[Partitions, FeatureNames]":
-        """The checked rows, labels and weights on the workers, and the feature names. The estimator is not changed."""
+        """Check rows, labels and weights on the workers, without a change of the estimator."""
         parts = aligned_partitions(X, y, sample_weight)
         feature_names = None
         if is_dataframe_like(X):
@@ -268,7 +269,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
 def _predict(
     local: SoftmaxRegression, X: Any, function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray], empty: NDArray
 ) -> NDArray:
-    """A prediction for one partition, in the dtype of `empty`, which was declared for it."""
+    """The prediction for one partition, in the dtype of `empty`, which Dask expects."""
     return local._from_logits(X, function).astype(empty.dtype, copy=False) if X.shape[0] else empty
 
 
