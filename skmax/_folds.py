@@ -38,16 +38,16 @@ def check_folds(folds: Iterable[Any], n_samples: int, cv: Any) -> list[Fold]:
             n_train, n_test = len(train), len(test)
         except (IndexError, TypeError, ValueError) as error:
             raise ValueError(
-                f"cv must give two arrays of rows for each fold, to fit and to judge; for fold {number}: {error}."
+                f"cv must give the training rows and the test rows of each fold; for fold {number}: {error}."
             ) from error
         if not (n_train and n_test):
             raise ValueError(
-                f"cv must leave rows to fit and rows to judge; got {n_train} and {n_test} in fold {number}."
+                f"cv must give training rows and test rows for each fold; got {n_train} and {n_test} in fold {number}."
             )
         checked.append((train, test))
     if not checked:
         raise ValueError(
-            f"cv must give at least one fold; got none from {cv!r}. One fit uses an iterator up: pass a list."
+            f"cv must give at least one fold; got none from {cv!r}. An iterator is exhausted by one fit: pass a list."
         )
     return checked
 

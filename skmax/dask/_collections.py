@@ -58,13 +58,13 @@ def aligned_partitions(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, An
         if not is_dask(value):
             if not known:
                 raise TypeError(
-                    f"{name} must be a Dask collection in the partitions of X, as X has chunks of unknown sizes; got "
-                    f"{type(value).__name__}."
+                    f"{name} must be a Dask collection in the partitions of X, because X has chunks of unknown sizes; "
+                    f"got {type(value).__name__}."
                 )
             if name == "sample_weight":
                 value = check_sample_weight(value, X.shape[0])
             elif value is None or sparse.issparse(value) or np.ndim(value) == 0:
-                raise TypeError(f"y must be labels or distributions, dense, for each row of X; got {value!r}.")
+                raise TypeError(f"y must hold labels or dense distributions, one for each row of X; got {value!r}.")
             value = da.from_array(np.asarray(value), chunks=-1)
         if is_arraylike(value) and known and not np.isnan(value.shape[0]):
             if value.shape[0] != X.shape[0]:
@@ -73,7 +73,7 @@ def aligned_partitions(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, An
         own = to_delayed(value)
         if len(own) != len(parts):
             raise ValueError(
-                f"{name} must be in the partitions of X, {len(parts)}; got {len(own)}. Repartition one of them."
+                f"{name} must have as many partitions as X, {len(parts)}; got {len(own)}. Repartition one of them."
             )
         aligned.append(own)
     return list(zip(*aligned, strict=True))

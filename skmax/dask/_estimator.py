@@ -163,8 +163,8 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         client = self._client()
         if client is None:
             raise ValueError(
-                "client=None takes the current client, and there is none. Start one, as with distributed.Client(), or "
-                "pass client=."
+                "client=None uses the current client, but there is none. Start one, for example with "
+                "distributed.Client(), or pass client=."
             )
         n_features = int(X.shape[1])
         loaded = [
