@@ -19,11 +19,12 @@ from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._columns import ColumnStats
 from skmax._estimator import plain_model
 from skmax._fit import Fit
-from skmax._folds import Fold, check_folds, gap_beyond, score_fold, score_folds
+from skmax._folds import Fold, Rows, check_folds, gap_beyond, score_fold, score_folds
 from skmax._grid import check_weight_decays, end_of_grid, grid
 from skmax._hessian.cost import whole_hessian_fits
 from skmax._leave_one_out import leave_one_out_losses
 from skmax._path import fit_path, minima
+from skmax._prior import check_offset
 from skmax._problem import Problem, initial_parameters
 from skmax._progress import PathProgress
 from skmax._samples import Design, Float64Array
@@ -46,7 +47,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         The weight decays to choose from, or their number. If it is a number, they are evenly spaced on a logarithmic
         scale between two ends that depend on the data. At the strongest, the model predicts little more than the class
         frequencies. At the weakest, the penalty hardly matters: as a prior distribution of the coefficients, it would
-        allow the logits of a typical row a standard deviation of about 30.
+        allow the logits of a typical row a standard deviation of about 30. Variances are divided by `penalty_factor`,
+        and columns without a penalty do not count.
     cv : int, splitter, iterable of (train, test) or "approximate", default=None
         The folds, drawn once; None is 5. An integer is a :class:`~sklearn.model_selection.StratifiedKFold` for labels
         and a :class:`~sklearn.model_selection.KFold` for distributions. ``"approximate"`` estimates the scores of
@@ -64,7 +66,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
     verbose : int, default=0
         If positive, print a line for each fold and weight decay, and a line every second during longer fits. Parallel
         processes print to their own terminal, if they have one.
-    fit_intercept, class_weight, classes, tol, max_iter
+    fit_intercept, class_weight, classes, penalty_factor, prior_mean, tol, max_iter
         As for :class:`SoftmaxRegression`. If the whole Hessian is too expensive to compute, the fits on folds are less
         accurate: they stop at an estimated gap of a very small part of the standard error of their log loss, or of
         `tol` if that is larger.
@@ -85,7 +87,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         ``split0_test_score`` and so on, as for :class:`~sklearn.model_selection.GridSearchCV`. With
         ``cv="approximate"`` there are no scores of single splits. Weight decays that were not fitted on all folds have
         a mean of nan and rank last.
-    classes_, coef_, intercept_, n_features_in_, feature_names_in_
+    classes_, coef_, intercept_, has_offset_, n_features_in_, feature_names_in_
         As for :class:`SoftmaxRegression`: the model with `weight_decay_`, fitted on all rows.
     objective_, gap_, gap_is_bound_, converged_, n_iter_, loss_curve_
         As for :class:`SoftmaxRegression`, for the same model.
@@ -147,6 +149,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         classes: ArrayLike | None = None,
+        penalty_factor: ArrayLike | Mapping[str, float] | None = None,
+        prior_mean: Any = None,
         tol: float = 1e-6,
         max_iter: int = 1000,
         verbose: int = 0,
@@ -159,13 +163,20 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.classes = classes
+        self.penalty_factor = penalty_factor
+        self.prior_mean = prior_mean
         self.tol = tol
         self.max_iter = max_iter
         self.verbose = verbose
 
     @with_callbacks
     def fit(
-        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+        **params: Any,
     ) -> "SoftmaxRegressionCV":
         """Choose the weight decay and fit the model with it.
 
@@ -177,6 +188,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             Labels, or distributions over the classes.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, for the fits and for the scores.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`SoftmaxRegression.fit`, in the fits and in the scores.
         **params : dict
             ``groups`` for the splitter; with metadata routing enabled, whatever the splitter and the scorer request.
 
@@ -204,9 +217,11 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         self._validate_params()
         for_split, for_score = self._route(sample_weight, params)
         weight_decays = None if isinstance(self.weight_decays, Integral) else check_weight_decays(self.weight_decays)
-        monitored = X, y, sample_weight
+        monitored = X, y, {"sample_weight": sample_weight, "offset": offset}
         X, y, weight, feature_names = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
+        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        offset = check_offset(offset, X.shape[0], len(target.encoding.classes))
         folds = None if isinstance(self.cv, str) else self._folds(X, y, for_split)
         n_weight_decays = int(self.weight_decays) if weight_decays is None else len(weight_decays)
         n_paths = 1 if folds is None else len(folds)
@@ -214,7 +229,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             print(f"{n_paths} path{'s' * (n_paths > 1)} of {n_weight_decays} weight decays", flush=True)
         monitor = Monitor(self, *monitored, n_paths + 1)
         with workers() as pool:
-            problem = self._problem(X, target, pool)
+            problem = self._problem(X, target, pool, prior, offset)
             if weight_decays is None:
                 weight_decays = grid(problem, n_weight_decays)
             if folds is None:
@@ -223,7 +238,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
                 if "sample_weight" in for_score:
                     for_score = {**for_score, "sample_weight": weight}
                 model, scorer = plain_model(self, classes=target.encoding.classes), self._scorer()
-                search_fold = functools.partial(score_fold, model, X, y, weight, weight_decays, scorer, for_score)
+                rows = Rows(X, y, weight, offset)
+                search_fold = functools.partial(score_fold, model, rows, prior, weight_decays, scorer, for_score)
                 with pool.paused():
                     scores, far = score_folds(search_fold, folds, self.n_jobs, monitor)
             search = self._choose(weight_decays, scores)
@@ -269,17 +285,25 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             warnings.warn(message, ConvergenceWarning, stacklevel=CALLER + 1)
 
     def _path_on_all_rows(
-        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None, offset: ArrayLike | None
     ) -> tuple[list[Fit], Float64Array]:
         """The fits with all of `weight_decays_`, and the standard deviations of the columns."""
-        X, y, weight, _ = self._validate(X, y, sample_weight)
+        X, y, weight, feature_names = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
+        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        offset = check_offset(self._known_offset(offset), X.shape[0], len(target.encoding.classes))
         with workers() as pool:
-            problem = self._problem(X, target, pool)
+            problem = self._problem(X, target, pool, prior, offset)
             scale = ColumnStats.of(problem.given.samples, centred=True).scale
             return list(fit_path(problem, self.weight_decays_.tolist(), self._options())), scale
 
-    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+    ) -> float:
         """Score as `scoring` says, like scikit-learn's searches; by default, minus the log loss.
 
         Parameters
@@ -290,17 +314,19 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             Labels, or distributions with columns in the order of `classes_`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`fit`. Required if the model was fitted with offsets.
 
         Returns
         -------
         score : float
         """
         if self.scoring is None:
-            return super().score(X, y, sample_weight)
+            return super().score(X, y, sample_weight, offset)
         if isinstance(sample_weight, Real):  # scorers accept only arrays
             sample_weight = check_sample_weight(sample_weight, np.shape(X)[0])
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return float(self._scorer()(self, X, y, **weights))
+        return float(self._scorer()(self if offset is None else self._with_offset(offset), X, y, **weights))
 
     def _scorer(self) -> Any:
         if isinstance(self.scoring, str) and self.scoring == "neg_log_loss":
@@ -310,12 +336,13 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
     def _route(self, sample_weight: ArrayLike | None, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Divide the metadata into arguments of the splitter and arguments of the scorer."""
         if get_config()["enable_metadata_routing"]:
+            # Scorers need no offset, as they get a model that has it.
             routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
             return routed.splitter.split, routed.scorer.score
         unknown = set(params) - {"groups"}
         if unknown:
             raise TypeError(
-                "fit takes X, y, sample_weight and groups, and more with metadata routing enabled; "
+                "fit takes X, y, sample_weight, offset and groups, and more with metadata routing enabled; "
                 f"got {sorted(unknown)}."
             )
         return params, {} if sample_weight is None else {"sample_weight": sample_weight}

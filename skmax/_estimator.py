@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._path import fit_path
+from skmax._prior import check_offset
 from skmax._problem import WeightDecay
 from skmax._sklearn import Monitor, with_callbacks
 from skmax._threads import workers
@@ -21,8 +22,13 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         f(W, b) = (1/S) sum_i s_i [ logsumexp(z_i) - <y_i, z_i> ]
                   + (weight_decay / 2) ||W||_F^2
 
-    This is the model of :class:`sklearn.linear_model.LogisticRegression` at ``C = 1 / (weight_decay * S)``, for any
-    number of classes [1]_. Two classes share one logit, which makes it binary logistic regression.
+    or, with offsets o_i added to the logits, factors phi and prior means M::
+
+        f(W, b) = (1/S) sum_i s_i [ logsumexp(z_i + o_i) - <y_i, z_i + o_i> ]
+                  + (weight_decay / 2) sum_kj phi_kj (W_kj - M_kj)^2
+
+    The first is the model of :class:`sklearn.linear_model.LogisticRegression` at ``C = 1 / (weight_decay * S)``, for
+    any number of classes [1]_. Two classes share one logit, which makes it binary logistic regression.
 
     Parameters
     ----------
@@ -38,11 +44,18 @@ class SoftmaxRegression(BaseSoftmaxRegression):
     classes : array-like of shape (n_classes,), default=None
         All labels that exist, so that `predict_proba` has the same columns whichever of them occur in `y`. They are
         kept sorted, as scikit-learn's scorers expect. None takes the labels in `y`.
+    penalty_factor : array-like of shape (n_features,) or that of `coef_`, dict or None, default=None
+        Non-negative factors phi on the penalty, by feature or by class and feature; None is 1 for all. A factor of 0
+        leaves a coefficient without a penalty. A dict maps feature names to factors; that of any other feature is 1.
+    prior_mean : array-like of the shape of `coef_`, fitted linear classifier or None, default=None
+        The values M that the penalty shrinks the coefficients to; None is 0. A model of the same classes and features
+        stands for its `coef_`, and the search starts from its intercepts, too. With two classes, M is of shape
+        (1, n_features), and belongs to the logit of the second class.
     tol : float, default=1e-6
         The fit stops once the objective, in nats per unit of weight, is shown to lie within `tol` of its minimum.
     max_iter : int, default=1000
         Maximum number of iterations. With 0, the model is the one that the search would start from: the class
-        frequencies or, with `warm_start`, the last fit.
+        frequencies, or the prior means, or, with `warm_start`, the last fit.
     warm_start : bool, default=False
         Whether to start from the coefficients of the last fit, whose classes and features must be the same.
     verbose : int, default=0
@@ -70,6 +83,8 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         Number of iterations: those of L-BFGS, and the Newton steps at the end.
     loss_curve_ : ndarray of shape (`n_iter_` + 1,)
         The value of f at the start and after each iteration.
+    has_offset_ : bool
+        Whether the model was fitted with offsets, so that predictions require them.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -87,7 +102,8 @@ class SoftmaxRegression(BaseSoftmaxRegression):
     sample of the rows. With more, it is the block of the Hessian for each class. Otherwise it is the diagonal, to which
     a long fit adds either the rows with most of the curvature or one matrix that all classes share. The preconditioner
     is rebuilt every few iterations. It is chosen by counts of operations, not by timings, so that a fit is
-    reproducible. If a dense `X` has fewer rows than columns, the fit works in a basis of the rows when that saves time.
+    reproducible. If a dense `X` has fewer rows than columns, the fit works in a basis of the rows when that saves time
+    (but not with factors of 0 or by class in `penalty_factor`).
 
     A fit ends in float64, whatever the dtype of `X`. If computing the whole Hessian takes a small part of the fit,
     Newton steps refine the solution to the last digits, and the self-concordance of the loss bounds the gap [3]_.
@@ -98,6 +114,14 @@ class SoftmaxRegression(BaseSoftmaxRegression):
     With ``weight_decay=0``, linearly dependent columns get the coefficients of minimum norm, which are the limit as the
     weight decay goes to zero, and constant columns get coefficients of zero. If the minimum is at infinity, a warning
     says so.
+
+    With three or more classes, adding one vector to the coefficients of all classes changes no probability, and the
+    penalty determines that vector: at the minimum, ``(penalty_factor * (coef_ - prior_mean)).sum(axis=0)`` is zero for
+    each feature with a positive factor, and ``(coef_ - prior_mean).sum(axis=0)`` for the others. The intercepts, which
+    are not penalised, sum to zero. The coefficients are then unique, except those of linearly dependent columns without
+    a penalty, which are the closest ones to `prior_mean` if `penalty_factor` is by feature. The same holds with
+    ``weight_decay=0``, where `penalty_factor` matters only if `X` is dense and has fewer rows than columns. A class
+    without weight in `y` keeps its prior mean.
 
     With scikit-learn 1.9 or later, `set_callbacks` registers scikit-learn's callbacks. Each iteration is a task whose
     fitted estimator is the one that a fit stopped there would return. A callback stops the fit by returning True.
@@ -141,6 +165,8 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         classes: ArrayLike | None = None,
+        penalty_factor: ArrayLike | Mapping[str, float] | None = None,
+        prior_mean: Any = None,
         tol: float = 1e-6,
         max_iter: int = 1000,
         warm_start: bool = False,
@@ -150,13 +176,17 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.classes = classes
+        self.penalty_factor = penalty_factor
+        self.prior_mean = prior_mean
         self.tol = tol
         self.max_iter = max_iter
         self.warm_start = warm_start
         self.verbose = verbose
 
     @with_callbacks
-    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "SoftmaxRegression":
+    def fit(
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, offset: ArrayLike | None = None
+    ) -> "SoftmaxRegression":
         """Fit the model.
 
         Parameters
@@ -170,6 +200,9 @@ class SoftmaxRegression(BaseSoftmaxRegression):
             numbers that sum to 1.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, not all zero. None gives all rows the same weight.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Known parts of the logits, finite: they are added to W x + b. One-dimensional for two classes: that of the
+            second class. Predictions then require offsets, too.
 
         Returns
         -------
@@ -187,13 +220,15 @@ class SoftmaxRegression(BaseSoftmaxRegression):
             If the objective cannot be shown to lie within `tol` of its minimum, or its minimum is at infinity.
         """
         self._validate_params()
-        monitored = X, y, sample_weight
+        monitored = X, y, {"sample_weight": sample_weight, "offset": offset}
         X, y, weight, feature_names = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
+        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        offset = check_offset(offset, X.shape[0], len(target.encoding.classes))
         last = self._last_parameters(target.encoding, X.shape[1], feature_names) if self.warm_start else None
         monitor = Monitor(self, *monitored, self.max_iter)
         with workers() as pool:
-            problem = self._problem(X, target, pool)
+            problem = self._problem(X, target, pool, prior, offset)
             options = self._options(self._watch(monitor, feature_names))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
         self._finish(fit, feature_names, monitor)

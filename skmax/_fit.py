@@ -15,7 +15,6 @@ from skmax._problem import Problem
 from skmax._samples import Float64Array
 from skmax._softmax import FloatArray
 from skmax._solver import Solution
-from skmax._target import Encoding
 
 # Coefficients for a float32 X stay float64 if rounding them would raise the objective by more than this share of `tol`.
 _ROUNDING_SHARE = 0.1
@@ -32,9 +31,13 @@ class Fit:
     ----------
     stopped : bool
         Whether a callback stopped the search.
+    has_offset : bool
+        Whether the rows had offsets.
     separates : bool
-        Whether, without weight decay, the model classifies all rows with weight correctly, so that the minimum is at
+        Whether coefficients without a penalty classify all rows with weight correctly, so that the minimum is at
         infinity.
+    without_penalty : str
+        The parameter that leaves coefficients without a penalty.
     receding : list, or None
         The classes that are separated from others in part, which also puts the minimum at infinity.
     """
@@ -46,13 +49,15 @@ class Fit:
     certificate: Certificate
     converged: bool
     stopped: bool = False
+    has_offset: bool = False
     separates: bool = False
+    without_penalty: str = "weight_decay=0"
     receding: list[Any] | None = None
 
     @classmethod
     def of(
         cls,
-        encoding: Encoding,
+        problem: Problem,
         coef: FloatArray,
         intercept: FloatArray,
         loss_curve: Sequence[float],
@@ -60,13 +65,20 @@ class Fit:
         converged: bool,
         **others: Any,
     ) -> "Fit":
-        """Create a fit that also has rows for the absent classes, with an intercept of -inf."""
+        """Create a fit that also has rows for the absent classes.
+
+        Their intercepts are -inf, and their coefficients the prior means, as only the penalty depends on them.
+        """
+        encoding, mean = problem.encoding, problem.prior.mean
         if len(encoding.classes) > 2:
             n_classes = len(encoding.classes)
             present_coef, present_intercept = coef, intercept
             coef = np.zeros((n_classes, coef.shape[1]), dtype=coef.dtype)
+            if mean is not None:
+                coef[:] = mean
             intercept = np.full(n_classes, -np.inf, dtype=coef.dtype)
             coef[encoding.present], intercept[encoding.present] = present_coef, present_intercept
+        others["has_offset"] = problem.given.samples.has_offset
         return cls(encoding.classes, coef, intercept, np.array(loss_curve), certificate, converged, **others)
 
     @property
@@ -94,22 +106,24 @@ class Fit:
             "n_iter_": self.n_iter,
             "loss_curve_": self.loss_curve,
             "n_features_in_": self.coef.shape[1],
+            "has_offset_": self.has_offset,
         }
 
     def warning(self, tol: float, max_iter: int) -> str | None:
         """The text of a ConvergenceWarning, or None if no warning is due."""
+        penalise = f"Pass {self.without_penalty.replace('=0', ' > 0')}"
         if self.separates:
             return (
-                "The model separates the classes without error, which with weight_decay=0 puts the minimum at infinity:"
-                f" the coefficients, now up to {np.abs(self.coef).max():.1e}, would grow without bound."
-                " Pass weight_decay > 0."
+                f"The model separates the classes without error, which with {self.without_penalty} puts the minimum at "
+                f"infinity: the coefficients, now up to {np.abs(self.coef).max():.1e}, would grow without bound."
+                f" {penalise}."
             )
         if self.receding is not None:
             return (
                 f"Some rows of the classes {self.receding} are separated from others without error, which with "
-                "weight_decay=0 puts the minimum at infinity: the coefficients, now up to "
-                f"{np.abs(self.coef).max():.1e}, would grow without bound. Pass weight_decay > 0, or leave out the "
-                "columns that separate them."
+                f"{self.without_penalty} puts the minimum at infinity: the coefficients, now up to "
+                f"{np.abs(self.coef).max():.1e}, would grow without bound. {penalise}, or leave out the columns that "
+                "separate them."
                 + (f" The objective is at most {self.gap:.1e} above its infimum." if self.gap > tol else "")
             )
         if self.converged or self.stopped:
@@ -140,6 +154,7 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
     """
     coordinates = problem.coordinates
     coef, intercept = coordinates.outward(*objective.split(solution.theta))
+    coef = problem.given.penalty.centred(coef)
     in_user_columns = objective
     if coordinates.basis is not None:
         samples = problem.given.samples
@@ -151,21 +166,22 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
         return in_user_columns.value(in_user_columns.join(*coordinates.from_origin(*rounded)).ravel())
 
     reached = solution.value
-    stored = reached if coordinates.are_the_users and objective.weight_decay > 0 else value(np.float64)
+    stored = reached if coordinates.are_the_users and not objective.penalty.has_free else value(np.float64)
     if problem.given.samples.dtype == np.float32:
         rounded = value(np.float32)
         if rounded - reached <= _ROUNDING_SHARE * tol:
             stored, coef, intercept = rounded, coef.astype(np.float32), intercept.astype(np.float32)
     certificate = dataclasses.replace(solution.certificate, gap=solution.certificate.gap + max(0.0, stored - reached))
     return Fit.of(
-        problem.encoding,
+        problem,
         coef,
         intercept,
         [*solution.loss_curve[:-1], stored],
         certificate,
         certificate.within(tol),
         stopped=solution.stopped,
-        separates=objective.weight_decay == 0 and not n_unseparated(objective, solution.theta),
+        separates=objective.penalty.has_free and not n_unseparated(objective, solution.theta),
+        without_penalty="weight_decay=0" if objective.penalty.is_none else "penalty_factor=0",
         receding=receding_classes(problem.encoding, objective, solution),
     )
 
@@ -178,9 +194,10 @@ def fit_so_far(
     converged: bool = False,
 ) -> Fit:
     """The fit at `theta`, without a pass over the rows. By default, its gap is unknown."""
-    parts = problem.coordinates.outward(*problem.objective.split(theta))
+    coef, intercept = problem.coordinates.outward(*problem.objective.split(theta))
+    parts = problem.given.penalty.centred(coef), intercept
     coef, intercept = (part.astype(problem.given.samples.dtype, copy=False) for part in parts)
-    return Fit.of(problem.encoding, coef, intercept, loss_curve, certificate, converged)
+    return Fit.of(problem, coef, intercept, loss_curve, certificate, converged)
 
 
 def certain_fit(problem: Problem) -> Fit:
@@ -189,5 +206,6 @@ def certain_fit(problem: Problem) -> Fit:
     intercept = np.zeros(1, dtype=dtype)
     if len(encoding.classes) == 2:
         intercept[0] = np.inf if encoding.present[1] else -np.inf
-    coef = np.zeros((1, problem.given.n_features), dtype=dtype)
-    return Fit.of(encoding, coef, intercept, [0.0], Certificate(0.0, 0.0, is_bound=True), True)
+    start = problem.prior.start(encoding)
+    coef = np.zeros((1, problem.given.n_features)) if start is None else start[0]
+    return Fit.of(problem, coef.astype(dtype), intercept, [0.0], Certificate(0.0, 0.0, is_bound=True), True)

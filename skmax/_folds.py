@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from skmax._base import BaseSoftmaxRegression
 from skmax._path import fit_path
+from skmax._prior import Prior
 from skmax._progress import PathProgress
 from skmax._samples import Design, Float64Array
 from skmax._scorer import mean_score, neg_cross_entropy_scorer, own_log_probability
 from skmax._sklearn import Monitor
+from skmax._softmax import FloatArray
 from skmax._threads import workers
 
 # The tolerance of a fit on a fold, in standard errors of the mean log loss on the held-out rows. With 5 folds of usps,
@@ -27,6 +29,21 @@ _ROUGH = 1e-4
 _TURNED_BY, _TURNED_FOR = 3.0, 2
 
 Fold: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]  # the training and the test rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The checked rows that the folds divide: X, y, weights and offsets."""
+
+    X: Design
+    y: NDArray
+    weight: Float64Array | None
+    offset: FloatArray | None
+
+    def at(self, index: NDArray[np.intp]) -> "Rows":
+        """Those at `index`."""
+        weight = None if self.weight is None else self.weight[index]
+        return Rows(self.X[index], self.y[index], weight, None if self.offset is None else self.offset[index])
 
 
 def check_folds(folds: Iterable[Any], n_samples: int, cv: Any) -> list[Fold]:
@@ -100,9 +117,8 @@ def _short_of_the_best(scores: Float64Array, far: Float64Array) -> list[int]:
 
 def score_fold(
     model: BaseSoftmaxRegression,
-    X: Design,
-    y: NDArray,
-    weight: Float64Array | None,
+    rows: Rows,
+    prior: Prior,
     weight_decays: Float64Array,
     scorer: Any,
     for_score: dict[str, Any],
@@ -117,23 +133,28 @@ def score_fold(
     If the score is the log loss, the path ends once it has clearly turned, unless the `whole` path is requested.
     """
     train, test = fold
+    held_out = rows.at(test)
     progress = PathProgress(weight_decays, name, model.verbose, monitor)
     for_test = {key: np.asarray(value)[test] if np.ndim(value) else value for key, value in for_score.items()}
     is_log_loss = isinstance(scorer, type(neg_cross_entropy_scorer))
     losses = _Losses(for_test.get("sample_weight"), len(test))
     scores, far = [], []
-    target = model._encode(y[train], None if weight is None else weight[train])
     options = dataclasses.replace(
         model._options(), report=progress.stage, watch=progress.iteration, rough_tol=lambda: _ROUGH * losses.error
     )
+    fitted_to = rows.at(train)
+    target = model._encode(fitted_to.y, fitted_to.weight)
     with workers() as pool:
-        path = fit_path(model._problem(X[train], target, pool), weight_decays.tolist(), options)
+        problem = model._problem(fitted_to.X, target, pool, prior, fitted_to.offset)
+        path = fit_path(problem, weight_decays.tolist(), options)
         for weight_decay, fit in zip(weight_decays.tolist(), path, strict=True):
             with pool.paused():
                 fitted = copy.copy(model)
                 fitted.weight_decay = weight_decay
-                own = own_log_probability(fitted._store(fit), X[test], y[test])
-                score = mean_score(own, **for_test) if is_log_loss else scorer(fitted, X[test], y[test], **for_test)
+                fitted = fitted._store(fit)._with_offset(held_out.offset)
+                own = own_log_probability(fitted, held_out.X, held_out.y)
+                judged = fitted, held_out.X, held_out.y
+                score = mean_score(own, **for_test) if is_log_loss else scorer(*judged, **for_test)
             scores.append(score)
             far.append(0.0 if fit.converged else gap_beyond(fit.gap, model.tol))
             progress.end_of_decay(score)

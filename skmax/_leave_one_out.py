@@ -1,15 +1,15 @@
 """The loss of each row under a fit without that row, approximated by one Newton step.
 
-With F(theta) = sum_i s_i l_i + weight_decay S / 2 ||W||^2 = S f, the fit without row i minimises
+With F(theta) = sum_i s_i l_i + S Q(W) = S f, and Q the penalty, the fit without row i minimises
 
-    F_i = F - s_i l_i - weight_decay s_i / 2 ||W||^2        (the total weight is S - s_i),
+    F_i = F - s_i l_i - s_i Q(W)        (the total weight is S - s_i),
 
-whose gradient at the minimum of F is -s_i (V_i r_i + weight_decay W) and whose Hessian is S H - s_i V_i A_i V_i^T,
+whose gradient at the minimum of F is -s_i (V_i r_i + Q'(W)) and whose Hessian is S H - s_i V_i A_i V_i^T,
 except for the penalty's share of s_i / S, which is neglected. Here r_i = p_i - y_i, A_i = diag(p_i) - p_i p_i^T, and
 V_i takes a row's logits to the parameters, V_i q = q (x) x_i. One Newton step from theta changes the row's own logits
 by
 
-    (I - s_i M_i A_i)^-1 s_i (M_i r_i + q_i)    with M_i = V_i^T (S H)^-1 V_i,  q_i = V_i^T (S H)^-1 weight_decay W,
+    (I - s_i M_i A_i)^-1 s_i (M_i r_i + q_i)    with M_i = V_i^T (S H)^-1 V_i,  q_i = V_i^T (S H)^-1 Q'(W),
 
 by the formula of Sherman, Morrison and Woodbury. (K. Rahnama Rad and A. Maleki, 2020, A scalable estimate of the
 out-of-sample prediction error via approximate leave-one-out cross-validation, Journal of the Royal Statistical Society
@@ -30,7 +30,7 @@ def leave_one_out_losses(objective: Objective, columns: ColumnStats, theta: Floa
     hessian = WholeHessian(objective, columns).roughly_at(theta)
     n_logits, n_columns = objective.n_logits, objective.n_columns
     coef, _ = objective.split(theta)
-    decay = objective.join(objective.weight_decay * coef, np.zeros(n_logits)).ravel()
+    decay = objective.join(objective.penalty.gradient(coef), np.zeros(n_logits)).ravel()
     inverse = hessian.inverse().reshape(n_logits, n_columns, n_logits, n_columns) / objective.samples.weight_sum
     cost = objective.cost + theta.size**2
     return np.concatenate(
@@ -48,7 +48,7 @@ def _losses_without(
 ) -> list[Float64Array]:
     """The losses of the rows `within`, block by block.
 
-    `inverse` holds the blocks of (S H)^-1 in standardized columns, and `inverse_decay` is H^-1 weight_decay W.
+    `inverse` holds the blocks of (S H)^-1 in standardized columns, and `inverse_decay` is H^-1 Q'(W).
     """
     n_logits, losses = samples.n_logits, []
     parameters, decay = samples.parameters(theta), samples.parameters(inverse_decay)
@@ -64,7 +64,7 @@ def _losses_without(
                 product = np.einsum("ij,ij->i", standardized @ inverse[k, :, m], standardized)
                 spread[:, k, m] = spread[:, m, k] = product
         shift = np.einsum("ikl,li->ik", spread, residual)
-        shift += block.raw_prediction(*decay).T / samples.weight_sum
+        shift += block.change(*decay).T / samples.weight_sum
         shift *= weight[:, None]
         # M_i A_i, with A_i = diag(p) - p p^T, or p (1 - p) for a single logit
         product = spread * probability.T[:, None, :]

@@ -60,7 +60,7 @@ class Minimum:
     objective : Objective
         The objective with its weight decay, computed in float64 whatever the dtype of X.
     columns : ColumnStats
-        The columns of the problem or, without weight decay, columns that are linearly independent.
+        The columns of the problem or, if there are coefficients without a penalty, linearly independent columns.
     solution : Solution
     rough_tol : float, or None
         The tolerance of a search that ended without a certificate.
@@ -101,6 +101,7 @@ def minima(
     columns, change = problem.columns, None
     visited: list[tuple[float, Float64Array]] = []
     age, built_for = 0, np.inf
+    turned: bool | None = None  # whether `columns` are independent where all of them are free, or where some are
 
     def after_iteration(theta: Float64Array, loss_curve: list[float]) -> bool:
         so_far = functools.partial(fit_so_far, problem, theta, list(loss_curve))
@@ -108,10 +109,11 @@ def minima(
 
     for weight_decay in weight_decays:
         objective, exact = objective.penalised(weight_decay), exact.penalised(weight_decay)
-        if weight_decay == 0 and columns.turn is None:
-            columns, change = problem.independent_columns(exact.samples), None
+        penalty = exact.penalty
+        if penalty.has_free and turned is not penalty.is_none:
+            columns, change, turned = problem.independent_columns(exact), None, penalty.is_none
         hessian, rough_tol = WholeHessian(exact, columns), None
-        if options.rough_tol is not None and weight_decay > 0 and not hessian.is_affordable(0):
+        if options.rough_tol is not None and not penalty.has_free and not hessian.is_affordable(0):
             rough_tol = max(options.tol, options.rough_tol())
             theta = _extrapolated(objective, theta, visited)
             if age >= _OLD or weight_decay < built_for / _FAR_ON:
@@ -134,12 +136,12 @@ def minima(
             age += solution.n_iter
         else:
             age, built_for = solution.n_iter, weight_decay
-        if weight_decay == 0 and not solution.stopped and solution.n_iter < options.max_iter:
+        if penalty.has_free and not solution.stopped and solution.n_iter < options.max_iter:
             solution = with_separation(solution, exact, columns, options.tol)
         theta, change = solution.theta, solution.preconditioner
         visited = [*visited[-1:], (weight_decay, theta)]
-        if weight_decay == 0:
-            theta = exact.join(*columns.shortest(*exact.split(theta))).ravel()
+        if penalty.has_free:
+            theta = exact.join(*columns.nearest(*exact.split(theta), penalty.mean)).ravel()
             solution = dataclasses.replace(solution, theta=theta)
         yield Minimum(exact, columns, solution, rough_tol)
 

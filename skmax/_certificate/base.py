@@ -72,8 +72,8 @@ class Function(Protocol):
     def largest_change(self, step: Float64Array) -> float:
         """The R of the module's docstring."""
 
-    def recedes(self, step: Float64Array) -> bool:
-        """Whether `step` is a direction of recession, along which f falls without end."""
+    def receding(self, step: Float64Array) -> Float64Array | None:
+        """The part of `step` that is a direction of recession, along which f falls without end, or None."""
 
 
 class LinearChange(Protocol):
