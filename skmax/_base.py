@@ -58,7 +58,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "classes": ["array-like", None],
         "penalty_factor": ["array-like", Mapping, None],
-        "prior_mean": "no_validation",  # `Prior` says what is wrong with it
+        "prior_mean": "no_validation",  # `Prior` validates it
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "verbose": ["verbose"],
@@ -321,7 +321,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         Raises
         ------
         ValueError
-            If the model was fitted with offsets, which that class does not know.
+            If the model was fitted with offsets, which that class does not support.
 
         Examples
         --------
@@ -392,13 +392,13 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         return offset
 
     def _with_offset(self, offset: ArrayLike | None) -> Self:
-        """A copy whose predictions take `offset` if none is passed, for scorers that know nothing of offsets."""
+        """A copy whose predictions use `offset` by default, for scorers that do not pass offsets on."""
         other = copy.copy(self)
         other._offset_of_rows = offset
         return other
 
     def __sklearn_clone__(self) -> Self:
-        # Clones of a model fitted elsewhere are not fitted, and the prior means would be lost in any search.
+        # A clone of a fitted model is not fitted, so the prior means would be lost in a search.
         bare = copy.copy(self)
         bare.prior_mean = None
         other = super(BaseSoftmaxRegression, bare).__sklearn_clone__()

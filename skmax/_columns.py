@@ -130,7 +130,7 @@ class ColumnStats:
     def _basis(
         self, samples: Samples, index: Any, centred: bool, precision: float, digits: float
     ) -> tuple[int, Float64Array | None, Float64Array | None]:
-        """The rank of the columns at `index`, their turn unless they are independent, their span unless it is all."""
+        """The rank of the columns at `index`, their rotation or None, and their span or None if that is everything."""
         scale = self.scale[index]
         n_features = len(scale)
         first = samples.rows(slice(1)).dense().astype(np.float64)[:, index] if centred else None

@@ -76,12 +76,12 @@ class Basis:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The change from the user's columns to those of the fit; None stands for no change.
+    """The change from the user's columns to those of the fit; None means no change.
 
     Attributes
     ----------
     origin, basis, scale
-        Those of the module's docstring. There is no scale without a basis.
+        As in the module's docstring. There is no scale without a basis.
     aside : ndarray of shape (n_logits, n_features), or None
         The part of the prior mean, times the scale, outside of the basis: that of the coefficients at the minimum.
     """
@@ -131,7 +131,7 @@ class Coordinates:
 def work_coordinates(
     samples: Samples, *, centred: bool, penalty: Penalty = NO_PENALTY
 ) -> tuple[Coordinates, Samples, ColumnStats, Penalty]:
-    """The coordinates to fit in, and in these the samples, the statistics of their columns, and the penalty.
+    """The coordinates of the fit, with the samples, the statistics of their columns and the penalty in them.
 
     `penalty` has the factors and means of any weight decay.
     """

@@ -336,7 +336,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
     def _route(self, sample_weight: ArrayLike | None, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Divide the metadata into arguments of the splitter and arguments of the scorer."""
         if get_config()["enable_metadata_routing"]:
-            # Scorers need no offset, as they get a model that has it.
+            # Scorers need no offset: the model that they receive has it.
             routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
             return routed.splitter.split, routed.scorer.score
         unknown = set(params) - {"groups"}

@@ -48,14 +48,14 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         Non-negative factors phi on the penalty, by feature or by class and feature; None is 1 for all. A factor of 0
         leaves a coefficient without a penalty. A dict maps feature names to factors; that of any other feature is 1.
     prior_mean : array-like of the shape of `coef_`, fitted linear classifier or None, default=None
-        The values M that the penalty shrinks the coefficients to; None is 0. A model of the same classes and features
-        stands for its `coef_`, and the search starts from its intercepts, too. With two classes, M is of shape
-        (1, n_features), and belongs to the logit of the second class.
+        The values M to which the penalty shrinks the coefficients; None is 0. Of a fitted model with the same classes
+        and features, `coef_` is used, and the search also starts from its intercepts. With two classes, M has the shape
+        (1, n_features) and applies to the logit of the second class.
     tol : float, default=1e-6
         The fit stops once the objective, in nats per unit of weight, is shown to lie within `tol` of its minimum.
     max_iter : int, default=1000
         Maximum number of iterations. With 0, the model is the one that the search would start from: the class
-        frequencies, or the prior means, or, with `warm_start`, the last fit.
+        frequencies, the prior means or, with `warm_start`, the last fit.
     warm_start : bool, default=False
         Whether to start from the coefficients of the last fit, whose classes and features must be the same.
     verbose : int, default=0

@@ -41,7 +41,7 @@ class Rows:
     offset: FloatArray | None
 
     def at(self, index: NDArray[np.intp]) -> "Rows":
-        """Those at `index`."""
+        """The rows at `index`."""
         weight = None if self.weight is None else self.weight[index]
         return Rows(self.X[index], self.y[index], weight, None if self.offset is None else self.offset[index])
 

@@ -50,8 +50,8 @@ def grid(problem: Problem, n_weight_decays: int) -> Float64Array:
         factor = np.atleast_2d(problem.prior.factor).mean(axis=0)
         if not factor.any():
             raise ValueError(
-                "penalty_factor must be positive for some coefficient, where weight_decays is a number of them; got "
-                "zeros, with which no weight decay matters."
+                "penalty_factor must be positive for some coefficient if weight_decays is an integer; got only zeros, "
+                "with which the weight decay has no effect."
             )
         n_features = int(np.count_nonzero(factor))
         variance = variance[factor > 0] / factor[factor > 0]

@@ -55,7 +55,7 @@ def with_separation(solution: Solution, objective: Objective, columns: ColumnSta
 
 
 def _unpenalised(objective: Objective) -> Float64Array | None:
-    """Parameters at which the penalty is 0, without free coefficients; None for those that are all 0."""
+    """Parameters at which the penalty is 0 and all free coefficients are 0; None if all parameters are 0."""
     mean = objective.penalty.mean
     if mean is None or objective.penalty.is_none:
         return None

@@ -113,7 +113,7 @@ def initial_parameters(problem: Problem, last: tuple[FloatArray, FloatArray] | N
 
 
 def _with_better_intercepts(objective: Objective, encoding: Encoding, theta: Float64Array) -> Float64Array:
-    """`theta` with intercepts of which f is lower, and about lowest where they differ a lot.
+    """`theta` with better intercepts, which are nearly optimal if they differ much from those given.
 
     With the mean probabilities P_k of the classes at theta, and their frequencies y_k, steps d in the intercepts have
 

@@ -102,7 +102,7 @@ class FactoredHessian(ChangeOfVariables):
     def _factorise_root(
         self, penalty: Float64Array, coupled: Penalty | None
     ) -> tuple[Float64Array, Float64Array, float]:
-        """As `_factorise_hessian`, from square roots."""
+        """Like `_factorise_hessian`, but from square roots."""
         root = self.measured
         if coupled is not None:
             scale = self.columns.scale
