@@ -47,10 +47,15 @@ class ColumnStats:
 
     def standardized(self, block: Block, intercept: bool) -> Float64Array:
         """The rows x~ of a block as a dense array, followed by a column of ones if there is an `intercept`."""
-        standardized = (block.dense() - self.mean) / self.scale
+        n_features = len(self.scale)
+        # In place, since allocating such a table takes as long as computing it.
+        standardized = np.ones((block.n_rows, n_features + intercept))
+        inner = standardized[:, :n_features]
+        np.subtract(block.dense(), self.mean, out=inner)
+        inner /= self.scale
         if self.turn is not None:
-            standardized = standardized @ self.turn
-        return np.column_stack([standardized, np.ones(len(standardized))]) if intercept else standardized
+            inner[:] = inner @ self.turn
+        return standardized
 
     def step(self, standardized: Float64Array, intercept: bool) -> Float64Array:
         """The step in (W, b), with a row for each logit, that equals a step in the `standardized` (W~, b~)."""
@@ -192,15 +197,16 @@ def _triangle(
 
 
 def squared_deviations(
-    samples: LocalSamples, within: slice, columns: ColumnStats
+    samples: LocalSamples, within: slice, columns: ColumnStats, width: int = 0
 ) -> Iterator[tuple[Block, Float64Array, Float64Array]]:
     """Yield blocks with the deviations of their x from the mean and the squares of these, in dense arrays.
 
-    If the columns are turned, x~ takes the place of the deviations. The arrays are reused for the next block: they are
-    as large as a block of X, so that allocating them would take as long as filling them.
+    A block has room for `width` more numbers for each row, such as its logits. If the columns are turned, x~ takes the
+    place of the deviations. The arrays are reused for the next block: they are as large as a block of X, so that
+    allocating them would take as long as filling them.
     """
     buffer = np.empty((2, 0, samples.n_features))
-    for block in samples.blocks(samples.n_features, within):
+    for block in samples.blocks(samples.n_features + width, within):
         if buffer.shape[1] < block.n_rows:
             buffer = np.empty((2, block.n_rows, samples.n_features))
         deviation, square = buffer[:, : block.n_rows]

@@ -78,7 +78,8 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         Whether `gap_` is an upper bound. It is one if computing the whole Hessian takes a small part of the fit.
     converged_ : bool
         Whether `gap_` is at most `tol` and the formula for it is valid: the Newton step from the stored coefficients
-        changes no difference of two logits by 1 or more.
+        changes no difference of two logits by 1 or more; or, for an estimate, it changes most rows by a similar amount,
+        and the penalty has a considerable part of the curvature along it.
     n_iter_ : int
         Number of iterations: those of L-BFGS, and the Newton steps at the end.
     loss_curve_ : ndarray of shape (`n_iter_` + 1,)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from skmax._base import BaseSoftmaxRegression
 from skmax._path import fit_path
@@ -137,7 +137,7 @@ def score_fold(
     progress = PathProgress(weight_decays, name, model.verbose, monitor)
     for_test = {key: np.asarray(value)[test] if np.ndim(value) else value for key, value in for_score.items()}
     is_log_loss = isinstance(scorer, type(neg_cross_entropy_scorer))
-    losses = _Losses(for_test.get("sample_weight"), len(test))
+    losses = _Losses(len(test), for_test.get("sample_weight"))
     scores, far = [], []
     options = dataclasses.replace(
         model._options(), report=progress.stage, watch=progress.iteration, rough_tol=lambda: _ROUGH * losses.error
@@ -151,14 +151,15 @@ def score_fold(
             with pool.paused():
                 fitted = copy.copy(model)
                 fitted.weight_decay = weight_decay
-                fitted = fitted._store(fit)._with_offset(held_out.offset)
-                own = own_log_probability(fitted, held_out.X, held_out.y)
-                judged = fitted, held_out.X, held_out.y
-                score = mean_score(own, **for_test) if is_log_loss else scorer(*judged, **for_test)
+                own = own_log_probability(fitted._store(fit), held_out.X, held_out.y, held_out.offset)
+                if is_log_loss:
+                    score = mean_score(own, for_test.get("sample_weight"))
+                else:
+                    score = scorer(fitted._with_offset(held_out.offset), held_out.X, held_out.y, **for_test)
             scores.append(score)
             far.append(0.0 if fit.converged else gap_beyond(fit.gap, model.tol))
             progress.end_of_decay(score)
-            losses.add(-own.astype(np.float64))
+            losses.add(-own)
             if is_log_loss and losses.have_turned and not whole:
                 break
     progress.end()
@@ -177,8 +178,8 @@ class _Losses:
         Whether the means of the last few fits were clearly higher than the lowest mean.
     """
 
-    def __init__(self, weight: Any, n_rows: int) -> None:
-        weight = np.broadcast_to(1.0 if weight is None else weight, n_rows)
+    def __init__(self, n_rows: int, weight: ArrayLike | None) -> None:
+        weight = np.broadcast_to(1.0 if weight is None else np.asarray(weight), n_rows)
         self._weight = weight / max(weight.sum(), np.finfo(float).tiny)
         self._least: Float64Array | None = None
         self._n_higher, self.error = 0, 0.0

@@ -16,6 +16,8 @@ _GAP_SLACK, _GAP_STEPS, _GAP_STEPS_SHARE = 1.2, 10, 0.1
 # If they end before the residual is small, the gap may be larger than the estimate by this factor, because of
 # directions of almost no curvature.
 _UNSETTLED = 30
+# The least rho, and the least mean change relative to R, for which the gap follows from the penalty alone.
+_LEAST_SHARE, _EVEN = 0.15, 0.2
 _NO_CURVATURE = 1e-100
 _NOTHING = 1e-20  # of the squared gradient: a residual that is due to rounding
 
@@ -71,5 +73,9 @@ def by_conjugate_gradients(
     step = -preconditioner.forward(newton)
     change = function.largest_change(step) if np.isfinite(upper) else np.inf
     proof = Certificate.of(np.sqrt(upper), change, is_bound=False)
+    if 1 <= change < np.inf:
+        rho = min(1.0, function.penalty_curvature(step) / decrement)
+        if rho >= _LEAST_SHARE and function.mean_change(step) >= _EVEN * change:
+            proof = Certificate(upper / (2 * rho), change, is_bound=False, by_penalty=True)
     doubt = _UNSETTLED if in_doubt and not settled else 1.0
     return dataclasses.replace(proof, least=lower_bound(decrement, change), doubt=doubt), step
