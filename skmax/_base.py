@@ -412,13 +412,13 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
 def _largest(logits: FloatArray, k: int) -> NDArray[np.intp]:
     """The indices of the `k` largest logits of each row, the largest first, of shape (n_rows, k).
 
-    Equal ones come in their order. To select them takes a tenth of the time to sort thousands of them.
+    Equal logits are in the order of the classes. Selecting takes a tenth of the time of sorting thousands of logits.
     """
     negative = np.ascontiguousarray(-logits.T)
     n_rows, n_classes = negative.shape
     if k < n_classes:
         chosen = np.sort(np.argpartition(negative, k - 1, axis=1)[:, :k], axis=1)
-        # Of several that are equal to the last one, the selection takes any.
+        # Among logits equal to the last one, the selection is arbitrary.
         least = np.take_along_axis(negative, chosen, axis=1).max(axis=1, keepdims=True)
         tied = np.flatnonzero((negative <= least).sum(axis=1) > k)
         chosen[tied] = np.sort(np.argsort(negative[tied], axis=1, kind="stable")[:, :k], axis=1)

@@ -152,7 +152,7 @@ class Objective:
     def mean_change(self, step: Float64Array) -> float:
         """The mean, over the rows with weight, of the largest change that `step` makes in a difference of two logits.
 
-        With weights, it is the smaller one of the means with and without them.
+        With weights, it is the smaller of the means with and without them.
         """
         total = self.samples.sum(_changes, step, cost=self.cost)
         return float(min(total[0] / total[1], total[2] / self.samples.weight_sum))

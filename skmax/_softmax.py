@@ -22,8 +22,8 @@ from scipy import special
 
 FloatArray: TypeAlias = NDArray[np.floating]
 
-# If the largest logit of each row is no further from zero than this, exponentials keep their digits as they are. To
-# find out pays in tables of more than so many logits.
+# If the largest logit of each row is no further from zero than this, exponentials are accurate without the shift. The
+# check pays in tables of more than the second number of logits.
 _NO_SHIFT: dict[type, float] = {np.float64: 600.0, np.float32: 60.0}
 _LARGE = 2**13
 

@@ -283,7 +283,7 @@ def _unique_labels(y: NDArray) -> tuple[NDArray, NDArray]:
     if y.dtype.kind in "biuU":
         found = _unique(y)
         if 2 * len(found[0]) <= len(y):
-            return found  # scikit-learn's check, which takes a tenth of the fit of a small table, has no objection
+            return found  # without scikit-learn's check, which passes, and takes a tenth of the fit of a small table
     try:
         check_classification_targets(y)
     except TypeError as error:

@@ -85,7 +85,7 @@ class Function(Protocol):
         """The R of the module's docstring."""
 
     def mean_change(self, step: Float64Array) -> float:
-        """The mean of the ranges of which R is the largest."""
+        """The mean over the rows of the range whose maximum is R."""
 
     def penalty_curvature(self, step: Float64Array) -> float:
         """The second derivative of the penalty along `step`."""
@@ -155,7 +155,7 @@ class Certificate:
         return self.change < 1 or self.by_penalty
 
     def at_infinity(self) -> "Certificate":
-        """The same gap where there is no minimum that the point could be near, so that it certifies nothing."""
+        """The same gap without a certificate, as there is no minimum that the point could be near."""
         return dataclasses.replace(self, change=np.inf, by_penalty=False)
 
     def within(self, tol: float) -> bool:

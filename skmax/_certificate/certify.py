@@ -51,7 +51,7 @@ def certify(
     if attempt.proof.gap <= tol and (receding := function.receding(step)) is not None:
         return to_infinity(function, attempt, receding, hessian, tol, steps)
     if hessian is None and steps.left > 0:  # otherwise they have been taken already
-        # The whole step first: rows that the model is sure of may change a lot without harm.
+        # The whole step first: large changes of rows that are almost certain do no harm.
         for share in (1.0, 1 / max(1.0, attempt.proof.change)):
             further = Point.of(function, point.theta + share * step)
             if further.value < point.value:

@@ -55,7 +55,7 @@ def sample(
 
 
 def largest_of(table: Float64Array, n_rows: int) -> tuple[NDArray[np.intp], Float64Array, Float64Array]:
-    """(index, curvature, factor) of the rows to take from a table of `Largest`, in ascending order."""
+    """(index, curvature, factor) of the rows in a sample from a table of `Largest`, in ascending order."""
     priority, index, curvature, leverage = table
     tau = 0.0
     if len(priority) > n_rows:
@@ -68,7 +68,7 @@ def largest_of(table: Float64Array, n_rows: int) -> tuple[NDArray[np.intp], Floa
 
 
 def chances(samples: LocalSamples, within: slice) -> Float64Array:
-    """The u of each row `within`, which is the same whichever range, or part of the data, the row is in."""
+    """The u of each row `within`. It does not depend on the range or partition that the row is in."""
     generator = np.random.PCG64(0)
     generator.advance(samples.row_offset + within.start)
     return 1 - np.random.Generator(generator).uniform(size=within.stop - within.start)

@@ -129,12 +129,12 @@ class SharedPreconditioner(BasePreconditioner):
 
 @dataclass(frozen=True)
 class _Survey:
-    """What one pass over rows tells of them. Two of them add up.
+    """The measurements of one pass over some rows. The sum of two objects has those of all their rows.
 
     Attributes
     ----------
     largest : Largest
-        The rows that matter most.
+        The rows of largest priority.
     diagonal : ndarray of shape (n_columns,)
         That of S B.
     trace : ndarray of shape (n_logits,)
@@ -150,7 +150,7 @@ class _Survey:
 
 
 def _survey(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats, n_rows: int) -> _Survey:
-    """A row's leverage is here c_i |x~_i|^2: no column of B has much more or less curvature than another."""
+    """Here the leverage of a row is c_i |x~_i|^2, since all columns of B have similar curvature."""
     parameters, chance = samples.parameters(theta), chances(samples, within)
     largest = Largest([np.empty((4, 0))], n_rows + 1)
     diagonal, trace = np.zeros(samples.n_columns), np.zeros(samples.n_logits)
