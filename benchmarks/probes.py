@@ -2,8 +2,7 @@
 
 RESULTS
 
-Usage: python -m benchmarks.probes [--data FOLDER] [--rows ROWS] [--limit SECONDS] [--sweeps] [--picture FILE]
-       [NAME ...]
+Usage: python -m benchmarks.probes [--data FOLDER] [--rows ROWS] [--limit SECONDS] [--sweeps] [--picture FILE] [NAME ...]
 
 The sets are those .npz files in FOLDER that hold X (float32) and y, such as LSA of texts or convolution features of
 images, and two that are made here: rows around class means in anisotropic, turned columns, as deep embeddings are. Of
@@ -245,9 +244,7 @@ def compare_sweeps(name, X, y, limit):
     )
     Cs = np.sort(1 / (ours[3] * np.mean([len(train) for train, _ in folds])))
     theirs = measured(
-        partial(
-            LogisticRegressionCV, Cs=Cs, cv=folds, scoring="neg_log_loss", l1_ratios=(0,), use_legacy_attributes=False
-        ),
+        partial(LogisticRegressionCV, Cs=Cs, cv=folds, scoring="neg_log_loss", l1_ratios=(0,), use_legacy_attributes=False),
         X, y, lambda m: (-m.scores_.mean(axis=0).max(),), limit,
     )  # fmt: skip
     text = (
