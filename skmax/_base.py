@@ -273,11 +273,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         return self._from_logits(X, lambda model, logits: log_softmax(logits.T), offset)
 
     def score(
-        self,
-        X: MatrixLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        offset: ArrayLike | None = None,
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, offset: ArrayLike | None = None
     ) -> float:
         """Accuracy on labels; on distributions, the expected accuracy on labels drawn from them.
 

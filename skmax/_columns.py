@@ -96,13 +96,7 @@ class ColumnStats:
         return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
 
     def independent(
-        self,
-        samples: Samples,
-        *,
-        centred: bool,
-        precision: float,
-        digits: float,
-        free: NDArray[np.bool_] | None = None,
+        self, samples: Samples, *, centred: bool, precision: float, digits: float, free: NDArray[np.bool_] | None = None
     ) -> "ColumnStats":
         """Linearly independent columns, as a fit needs them if all columns, or the `free` ones, have no penalty.
 

@@ -298,11 +298,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             return list(fit_path(problem, self.weight_decays_.tolist(), self._options())), scale
 
     def score(
-        self,
-        X: MatrixLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        offset: ArrayLike | None = None,
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, offset: ArrayLike | None = None
     ) -> float:
         """Score as `scoring` says, like scikit-learn's searches; by default, minus the log loss.
 
