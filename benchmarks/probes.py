@@ -2,7 +2,8 @@
 
 RESULTS
 
-Usage: python -m benchmarks.probes [--data FOLDER] [--rows ROWS] [--limit SECONDS] [--sweeps] [--picture FILE] [NAME ...]
+Usage: python -m benchmarks.probes [--data FOLDER] [--rows ROWS] [--limit SECONDS] [--sweeps] [--picture FILE]
+                                   [NAME ...]
 
 The sets are those .npz files in FOLDER that hold X (float32) and y, such as LSA of texts or convolution features of
 images, and two that are made here: rows around class means in anisotropic, turned columns, as deep embeddings are. Of
@@ -157,9 +158,10 @@ def objective(model, X, y, weight_decay):
     return float(value), float((gradient**2).sum() / 2 / weight_decay)
 
 
-def fit_alone(make, X, y, judge, connection):
+def fit_alone(make, X, y, judge, limit, connection):
     """Send (processor seconds, growth of the peak in MB, *judge(model))."""
     warnings.simplefilter("ignore")
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
     with threadpool_limits(1):
         before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         model = make().fit(X, y)
@@ -169,15 +171,15 @@ def fit_alone(make, X, y, judge, connection):
 
 
 def measured(make, X, y, judge, limit):
-    """What `fit_alone` sends within `limit` seconds, or None."""
+    """What `fit_alone` sends within `limit` processor seconds, or None."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=fit_alone, args=(make, X, y, judge, sender))
+    process = context.Process(target=fit_alone, args=(make, X, y, judge, int(time.process_time() + limit) + 1, sender))
     process.start()
     sender.close()
     try:
-        return receiver.recv() if receiver.poll(limit) else None
-    except EOFError:  # out of memory
+        return receiver.recv()
+    except EOFError:  # out of time or memory
         return None
     finally:
         process.kill()
@@ -244,7 +246,9 @@ def compare_sweeps(name, X, y, limit):
     )
     Cs = np.sort(1 / (ours[3] * np.mean([len(train) for train, _ in folds])))
     theirs = measured(
-        partial(LogisticRegressionCV, Cs=Cs, cv=folds, scoring="neg_log_loss", l1_ratios=(0,), use_legacy_attributes=False),
+        partial(
+            LogisticRegressionCV, Cs=Cs, cv=folds, scoring="neg_log_loss", l1_ratios=(0,), use_legacy_attributes=False
+        ),
         X, y, lambda m: (-m.scores_.mean(axis=0).max(),), limit,
     )  # fmt: skip
     text = (
@@ -260,7 +264,7 @@ def main():
     parser.add_argument("names", nargs="*", help="sets")
     parser.add_argument("--data", help="folder of .npz files with X and y")
     parser.add_argument("--rows", type=int, default=10_000, help="at most so many rows of each set")
-    parser.add_argument("--limit", type=float, default=60, help="seconds that a fit may take")
+    parser.add_argument("--limit", type=float, default=60, help="processor seconds that a fit may take")
     parser.add_argument("--sweeps", action="store_true", help="sweeps in place of single fits")
     parser.add_argument("--picture", help="file for a picture of excess against time")
     arguments = parser.parse_args()

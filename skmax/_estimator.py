@@ -191,8 +191,8 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, finite. float64 and float32 are used without conversion. A dense array of float16, uint8,
-            int8 or bool stays as it is too, and is converted to float64 block by block. Other types are converted to
+            Training data, finite. float64 and float32 are used without conversion. uint8, int8, bool and, if dense,
+            float16 stay as they are too, and are converted to float64 block by block. Other types are converted to
             float64, and sparse input to CSR.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels of one type that can be sorted; or, for each row, a distribution over the classes: non-negative

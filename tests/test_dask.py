@@ -22,6 +22,7 @@ from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.full import FullPreconditioner
 from skmax._preconditioner.kronecker import KroneckerPreconditioner
 from skmax._preconditioner.low_rank import LowRankPreconditioner
+from skmax._samples import storage_dtypes
 from skmax._threads import Workers
 
 dask = pytest.importorskip("dask")
@@ -75,6 +76,24 @@ def test_the_same_answer_whatever_the_chunks(client, rows, dtype):
     else:  # rounding of 1e-7 in the data, of a badly conditioned problem, within tol
         np.testing.assert_allclose(ours.predict_proba(X), local.predict_proba(X), atol=5e-3)
         assert ours.coef_.dtype == np.float32
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("dtypes", [(np.uint8, np.uint8), (np.uint8, np.int8), (np.bool_, np.float32)])
+def test_chunks_of_few_bits_stay_as_they_came(client, layout, dtypes):
+    X, y = WINE[0].round().clip(0, 100), WINE[1]
+    parts = [layout(part.astype(dtype)) for part, dtype in zip((X[:90], X[90:]), dtypes, strict=True)]
+    stacked = da.concatenate(
+        [da.from_delayed(dask.delayed(part), part.shape, dtype=part.dtype, meta=part[:0]) for part in parts]
+    )
+    ours = DaskSoftmaxRegression(0.01, tol=1e-5).fit(stacked, chunked(y, 90))
+    values = np.concatenate([part.toarray() if sparse.issparse(part) else part for part in parts]).astype(np.float64)
+    local = SoftmaxRegression(0.01, tol=1e-5).fit(values, y)
+    np.testing.assert_allclose(ours.predict_proba(values), local.predict_proba(values), atol=1e-3)
+    loaded, _ = ours._load(stacked, chunked(y, 90))
+    shape, _ = survey(loaded, values.shape[1], None, None)
+    both = np.result_type(*dtypes)
+    assert shape.dtype == (both if both in storage_dtypes(is_sparse=False) else np.float64)
 
 
 @pytest.mark.parametrize("seen", [[0, 1], [0, 1, 2], [0, 2]])

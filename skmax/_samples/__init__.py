@@ -1,5 +1,7 @@
 """The rows that a model is fitted to or predicts for, in one form for dense, sparse and remote data."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
@@ -20,15 +22,26 @@ __all__ = [
     "Maximum",
     "Samples",
     "dtypes_of",
+    "product_dtype",
     "samples_of",
+    "storage_dtypes",
 ]
 
 
-def dtypes_of(X: object) -> list[type]:
+def storage_dtypes(*, is_sparse: bool) -> list[Any]:
     """The dtypes in which an X stays as it came; others become the first. SciPy has no sparse arrays of float16."""
-    return (
-        [np.float64, np.float32] if issparse(X) else [np.float64, np.float32, np.float16, np.uint8, np.int8, np.bool_]
-    )
+    dtypes = [np.float64, np.float32, np.uint8, np.int8, np.bool_]
+    return dtypes if is_sparse else [*dtypes, np.float16]
+
+
+def dtypes_of(X: object) -> list[Any]:
+    """The `storage_dtypes` of an X."""
+    return storage_dtypes(is_sparse=issparse(X))
+
+
+def product_dtype(dtype: Any) -> Any:
+    """The dtype of the products with an X of `dtype`: float32 stays float32, all else is converted to float64."""
+    return np.dtype(np.float32 if dtype == np.float32 else np.float64)
 
 
 def samples_of(
@@ -43,10 +56,7 @@ def samples_of(
     offset: NDArray | None = None,
     row_offset: int = 0,
 ) -> LocalSamples:
-    """The samples of an X in memory, dense or sparse. Those of a prediction have no targets and no classes.
-
-    Products with numbers that are neither float32 nor float64 are taken in float64.
-    """
+    """The samples of an X in memory, dense or sparse. Those of a prediction have no targets and no classes."""
     is_sparse = issparse(X)
     return (SparseSamples if is_sparse else DenseSamples)(
         X=X,
@@ -57,7 +67,7 @@ def samples_of(
         fit_intercept=fit_intercept,
         n_samples=X.shape[0],
         n_features=X.shape[1],
-        dtype=X.dtype if X.dtype == np.float32 else np.dtype(np.float64),
+        dtype=product_dtype(X.dtype),
         is_sparse=is_sparse,
         offset=offset,
         has_offset=offset is not None,

@@ -16,7 +16,7 @@ class SparseBlock(Block):
     def dense(self) -> FloatArray:
         return self.x.toarray()
 
-    def product(self, coef: FloatArray) -> FloatArray:
+    def product(self, coef: FloatArray, out: FloatArray | None = None) -> FloatArray:
         return np.ascontiguousarray((self.x @ coef.T).T)
 
     def transpose_product(self, factor: FloatArray) -> FloatArray:
@@ -37,7 +37,8 @@ class SparseSamples(LocalSamples):
         start, stop = self.X.indptr[rows.start], self.X.indptr[rows.stop]
         # An array, not a matrix: `*` multiplies element by element. Its constructor would copy 64-bit indices to 32
         # bits.
-        view = sparse.csr_array((rows.stop - rows.start, self.n_features), dtype=self.X.dtype)
-        view.data, view.indices = self.X.data[start:stop], self.X.indices[start:stop]
+        view = sparse.csr_array((rows.stop - rows.start, self.n_features), dtype=self.dtype)
+        # Its `astype` would copy the indices too.
+        view.data, view.indices = self.X.data[start:stop].astype(self.dtype, copy=False), self.X.indices[start:stop]
         view.indptr = self.X.indptr[rows.start : rows.stop + 1] - start
         return view
