@@ -29,7 +29,7 @@ __all__ = [
 
 
 def storage_dtypes(*, is_sparse: bool) -> list[Any]:
-    """The dtypes in which an X stays as it came; others become the first. SciPy has no sparse arrays of float16."""
+    """The dtypes of X that are used without conversion; others become the first. No sparse array is of float16."""
     dtypes = [np.float64, np.float32, np.uint8, np.int8, np.bool_]
     return dtypes if is_sparse else [*dtypes, np.float16]
 
@@ -40,7 +40,7 @@ def dtypes_of(X: object) -> list[Any]:
 
 
 def product_dtype(dtype: Any) -> Any:
-    """The dtype of the products with an X of `dtype`: float32 stays float32, all else is converted to float64."""
+    """The dtype of the products with an X of `dtype`: float32 if X is float32, otherwise float64."""
     return np.dtype(np.float32 if dtype == np.float32 else np.float64)
 
 
@@ -56,7 +56,7 @@ def samples_of(
     offset: NDArray | None = None,
     row_offset: int = 0,
 ) -> LocalSamples:
-    """The samples of an X in memory, dense or sparse. Those of a prediction have no targets and no classes."""
+    """The samples of an X in memory, dense or sparse. For predictions, they have no targets and no classes."""
     is_sparse = issparse(X)
     return (SparseSamples if is_sparse else DenseSamples)(
         X=X,

@@ -1,4 +1,4 @@
-"""The partitions on the workers, and the only communication with them: map, gather and sum."""
+"""The partitions on the workers, and all communication with them: map, gather and sum."""
 
 import copy
 import functools
@@ -48,13 +48,13 @@ class Partitions:
 
     def sum(self, function: Callable[..., T], *args: Any) -> T:
         """The sum of `function(value, *args)`, in the order of the partitions."""
-        # Small arguments travel with each task. Large ones, mostly parameters, are a task of their own, so that all
-        # sums on a worker share one copy, and Dask makes another if it is lost.
+        # Small arguments are sent with each task. Large ones, mostly parameters, are a separate task, so that all
+        # partitions share one copy, and Dask recreates it if it is lost.
         packed: Any = pickle.dumps(args)
         if len(packed) > _SMALL:
             packed = dask.delayed(packed, name=f"arguments-{uuid.uuid4().hex}", traverse=False)
         level = [dask.delayed(_apply, pure=False)(function, part, packed) for part in self.parts]
-        # The client adds up the last results: another task would take longer than to fetch a few of them.
+        # The client adds the last results: another task would take longer than to fetch a few of them.
         while len(level) > _BRANCHES:
             level = [
                 dask.delayed(functools.reduce, pure=False)(operator.add, level[start : start + _BRANCHES])
@@ -63,7 +63,7 @@ class Partitions:
         return functools.reduce(operator.add, self._run(self.client.compute, level, wait=True))
 
     def _run(self, method: Callable[..., Any], values: list[Any], *, wait: bool = False) -> Any:
-        """`method(values)` of the client; with `wait`, its results. An interrupt also cancels the tasks."""
+        """`method(values)` of the client or, with `wait`, its results. An interrupt also cancels the tasks."""
         futures = None
         try:
             futures = method(values)
