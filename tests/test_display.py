@@ -118,7 +118,7 @@ def test_logits_of_an_estimator():
         SoftmaxDisplay.from_estimator(two, X[:2])
     with pytest.raises(ValueError, match=r"got shape \(2,\) for 3 classes"):
         SoftmaxDisplay.from_predictions([1.0, 2.0], classes=["a", "b", "c"])
-    with pytest.raises(ValueError, match="ax must be 2 axes"):
+    with pytest.raises(ValueError, match="ax must hold 2 axes"):
         SoftmaxDisplay.from_predictions([1.0, 2.0], ax=axes[0])
 
 
