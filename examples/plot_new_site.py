@@ -7,9 +7,9 @@ is known; adding them to all the others drowns them. ``prior_mean=model`` shrink
 instead of zero, and the weight decay, chosen by cross-validation on the 50 rows, says how much the new site is like the
 others.
 
-The real set is that of the WISDM lab: six activities from the accelerometer of a phone, in 40 features, where a "site" is
-the person who carries it. It is used if the folder that ``SKMAX_DATA`` names has it; otherwise sites are simulated, each
-with coefficients of its own around common ones.
+The real set is that of the WISDM lab: six activities from the accelerometer of a phone, in 40 features, where a "site"
+is the person who carries it. It is used if the folder that ``SKMAX_DATA`` names has it. Otherwise sites are simulated,
+each with coefficients of its own around common ones.
 """
 
 import os
