@@ -363,6 +363,18 @@ def test_a_large_negative_offset_rules_a_class_out_of_a_row():
     np.testing.assert_allclose(residual.T @ X / 80 + 0.1 * model.coef_, 0, atol=1e-6)
 
 
+def test_rows_that_offsets_make_sure_and_wrong_certify_nothing():
+    """No row has any curvature, and Newton's step in the intercept is as short as its gradient, 5e-10."""
+    X, y = np.zeros((4, 1)), np.array([1, 0, 0, 1])
+    offset, weight = np.array([1e6, 1e6, -1e6, -1e6]), np.array([1, 1e-9, 1, 2e-9])
+    model = SoftmaxRegression(1.0)
+    with pytest.warns(ConvergenceWarning, match="estimated"):
+        model.fit(X, y, weight, offset)
+    least = (1e-9 * 2e6) / weight.sum()  # with an intercept of 1e6, rows 0, 2 and 3 are right
+    assert not model.converged_
+    assert model.gap_ >= model.objective_ - least > 1e-4
+
+
 def test_weights_and_distributions_know_offsets():
     rng = np.random.default_rng(12)
     X, y, offset = rng.normal(size=(40, 3)), rng.dirichlet(np.ones(3), size=40), rng.normal(size=(40, 3))
