@@ -531,3 +531,46 @@ def test_rows_that_are_fetched_or_left_out_are_the_local_ones(client, fit_interc
 
 def is_large(block, limit):
     return block.x[:, 0] > limit
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("known", ["sizes", "no sizes"])
+def test_factors_means_and_offsets_are_the_local_ones(client, n_classes, known):
+    X, y = WINE[0], np.minimum(WINE[1], n_classes - 1)
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=(1 if n_classes == 2 else 3, 13)) / X.std(axis=0)
+    offset = rng.normal(size=178 if n_classes == 2 else (178, 3))
+    options = {"penalty_factor": np.arange(13.0) * 0.1, "prior_mean": mean, "tol": 1e-11}
+    here = SoftmaxRegression(0.01, **options).fit(X, y, offset=offset)
+    remote, labels, offsets = chunked(X, 60), chunked(y, 60), chunked(offset, 60)
+    if known == "no sizes":
+        keep = da.from_array(np.ones(178, dtype=bool), chunks=60)
+        remote, labels, offsets = remote[keep], labels[keep], offsets[keep]
+    there = DaskSoftmaxRegression(0.01, **options).fit(remote, labels, offset=offsets)
+    np.testing.assert_allclose(there.coef_, here.coef_, atol=1e-6)
+    probability = there.predict_proba(remote, offsets).compute()
+    np.testing.assert_allclose(probability, here.predict_proba(X, offset), atol=1e-7)
+    assert there.score(remote, labels, offset=offsets) == pytest.approx(here.score(X, y, offset=offset))
+    assert there.to_local().has_offset_
+    with pytest.raises(ValueError, match="offset must be passed"):
+        there.predict(remote)
+
+
+def test_rows_that_are_fetched_bring_their_offsets(client):
+    """A preconditioner of a sample of the rows, and of all rows of some class."""
+    rng = np.random.default_rng(1)
+    X, y, offset = rng.normal(size=(9000, 3)), rng.integers(0, 3, 9000), rng.normal(size=(9000, 3))
+    here = SoftmaxRegression(1e-4).fit(X, y, offset=offset)
+    there = DaskSoftmaxRegression(1e-4).fit(chunked(X, 4000), chunked(y, 4000), offset=offset)
+    np.testing.assert_allclose(there.loss_curve_, here.loss_curve_, rtol=1e-6)
+    np.testing.assert_allclose(there.coef_, here.coef_, atol=1e-5)
+
+
+def test_bad_offsets_name_the_argument(client):
+    X, y = chunked(WINE[0], 60), chunked(WINE[1], 60)
+    with pytest.raises(ValueError, match=r"offset must have a number for each logit.*3 classes"):
+        DaskSoftmaxRegression().fit(X, y, offset=np.zeros(178))
+    with pytest.raises(ValueError, match="X and offset must have the same rows"):
+        DaskSoftmaxRegression().fit(X, y, offset=np.zeros((177, 3)))
+    with pytest.raises(ValueError, match="penalty_factor must have shape"):
+        DaskSoftmaxRegression(penalty_factor=[1.0]).fit(X, y)
