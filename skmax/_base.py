@@ -20,6 +20,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from skmax._objective import Objective
 from skmax._path import Fit, Options, Problem, Watch, local_objective
 from skmax._samples import LOGIT_COST, Block, Design, Float64Array, dtypes_of, samples_of
 from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions
@@ -74,15 +75,18 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         """Fit the model."""
 
     def _validate(
-        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None, *, reset: bool = True
     ) -> tuple[Design, NDArray, Float64Array | None, FeatureNames]:
-        """X, y and the weights as checked arrays, and the feature names. The estimator is not changed."""
+        """X, y and the weights as checked arrays, and the feature names. The estimator is not changed.
+
+        Without `reset`, the columns must be those of the fit.
+        """
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         # scikit-learn stores what it learns of the columns while it checks them, but an error must not touch an
         # earlier fit.
         seen = copy.copy(self)
-        X = seen._validate_X(X)
+        X = seen._validate_X(X, reset=reset)
         with naming("y", LABELS_OR_DISTRIBUTIONS):
             labels = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y", estimator=self)
         check_consistent_length(X, labels)
@@ -102,6 +106,14 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
 
     def _problem(self, X: Design, target: Target, pool: Workers) -> Problem:
         return Problem.of(local_objective(X, target, fit_intercept=self.fit_intercept, pool=pool), target.encoding)
+
+    def _objective_again(
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None, pool: Workers
+    ) -> tuple[Objective, Encoding]:
+        """The objective of a fitted model, without weight decay, for the data of the fit or others like them."""
+        X, labels, weight, _ = self._validate(X, y, sample_weight, reset=False)
+        target = self._encode(labels, weight)
+        return local_objective(X, target, fit_intercept=self.fit_intercept, pool=pool), target.encoding
 
     def _options(self, watch: Watch | None = None) -> Options:
         return Options(self.tol, self.max_iter, self.verbose, watch)

@@ -287,11 +287,16 @@ def _accurate_product(coef: Float64Array, origin: Float64Array) -> Float64Array:
     return (coef.astype(np.longdouble) @ origin.astype(np.longdouble)).astype(np.float64)
 
 
-def work_coordinates(samples: Samples, *, centred: bool) -> tuple[Coordinates, Samples, ColumnStats]:
-    """The coordinates to fit in, the samples in these coordinates, and the statistics of their columns."""
+def work_coordinates(
+    samples: Samples, *, centred: bool, rotate: bool = True
+) -> tuple[Coordinates, Samples, ColumnStats]:
+    """The coordinates to fit in, the samples in these coordinates, and the statistics of their columns.
+
+    Only if `rotate` may they have a basis of the rows in place of the columns.
+    """
     columns = ColumnStats.of(samples, centred=centred)
     few_rows = samples.n_samples < samples.n_features and samples.n_samples <= _ROTATION_PAYS * samples.n_logits
-    if few_rows and isinstance(samples, DenseSamples):
+    if rotate and few_rows and isinstance(samples, DenseSamples):
         # One QR factorisation of X^T, for an X of n_samples x n_samples.
         origin = columns.mean if centred else None
         deviation = samples.X - columns.mean

@@ -72,12 +72,12 @@ class Problem:
     coordinates: Coordinates
 
     @classmethod
-    def of(cls, given: Objective, encoding: Encoding) -> "Problem":
-        """Measure the columns of `given` and choose the coordinates."""
+    def of(cls, given: Objective, encoding: Encoding, *, rotate: bool = True) -> "Problem":
+        """Measure the columns of `given` and choose the coordinates, with a basis of the rows only if `rotate`."""
         if encoding.is_certain:  # the minimum is known, so no column needs to be measured
             n_features = given.n_features
             return cls(encoding, given, given, ColumnStats(np.zeros(n_features), np.ones(n_features)), Coordinates())
-        coordinates, samples, columns = work_coordinates(given.samples, centred=given.fit_intercept)
+        coordinates, samples, columns = work_coordinates(given.samples, centred=given.fit_intercept, rotate=rotate)
         return cls(encoding, given, given.with_samples(samples), columns, coordinates)
 
     def on(self, pool: Workers) -> "Problem":
@@ -302,7 +302,7 @@ def minima(
         objective, exact = objective.penalised(weight_decay), exact.penalised(weight_decay)
         gap = np.nan
         if weight_decay == 0 and columns.turn is None:
-            columns, change = _independent_columns(problem, exact), None
+            columns, change = independent_columns(problem, exact), None
         hessian, rough_tol = WholeHessian(exact, columns), None
         if options.rough_tol is not None and weight_decay > 0 and not hessian.pays(0):
             rough_tol = max(options.tol, options.rough_tol())
@@ -349,7 +349,7 @@ def _extrapolated(objective: Objective, theta: Float64Array, visited: list[tuple
     return further if objective(further)[0] < objective(theta)[0] else theta
 
 
-def _independent_columns(problem: Problem, exact: Objective) -> ColumnStats:
+def independent_columns(problem: Problem, exact: Objective) -> ColumnStats:
     """The columns for a fit without weight decay, turned where they depend on one another."""
     dtype, coordinates = problem.given.samples.dtype, problem.coordinates
     # Subtracting an origin is exact, but leaves float64 numbers.
@@ -396,7 +396,7 @@ def _fit_at(problem: Problem, minimum: Minimum, tol: float) -> Fit:
         converged=certificate.within(tol),
         loss_curve=np.array([*solution.loss_curve[:-1], stored]),
         stopped=solution.stopped,
-        separates=objective.weight_decay == 0 and not _n_unseparated(objective, solution.theta),
+        separates=objective.weight_decay == 0 and not n_unseparated(objective, solution.theta),
         receding=_receding_classes(problem.encoding, minimum),
     )
 
@@ -449,7 +449,7 @@ def _with_separation(solution: Solution, objective: Objective, columns: ColumnSt
     gap = solution.value - objective.floor
     if solution.recession is not None or (solution.converged and gap > tol):
         return solution
-    if gap <= tol and not _n_unseparated(objective, solution.theta):
+    if gap <= tol and not n_unseparated(objective, solution.theta):
         return solution
     found = separation(objective, columns)
     if found is None:
@@ -473,7 +473,7 @@ def _with_separation(solution: Solution, objective: Objective, columns: ColumnSt
     return solution
 
 
-def _n_unseparated(objective: Objective, theta: Float64Array) -> int:
+def n_unseparated(objective: Objective, theta: Float64Array) -> int:
     """The number of rows whose class has no more than half of the probability.
 
     If there are none, larger logits fit ever better. A target that is spread over classes keeps its logits finite.
@@ -482,7 +482,7 @@ def _n_unseparated(objective: Objective, theta: Float64Array) -> int:
 
 
 def _unseparated(samples: LocalSamples, within: slice, theta: Float64Array) -> int:
-    """`_n_unseparated` among the rows `within`."""
+    """`n_unseparated` among the rows `within`."""
     parameters, count = samples.parameters(theta), 0
     for block in samples.blocks(samples.n_logits, within):
         off = np.abs(block.residual(block.probability(*parameters))).max(axis=0) >= 0.5

@@ -180,6 +180,21 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         self._finish(fit, feature_names, monitor)
         return self
 
+    def _objective_again(self, X: Any, y: Any, sample_weight: Any, pool: Workers) -> tuple[Objective, Encoding]:
+        if not _is_dask(X):
+            return self.to_local()._objective_again(X, y, sample_weight, pool)
+        if X.shape[1] != self.n_features_in_:
+            raise ValueError(f"X must have the {self.n_features_in_} columns of the fit; got {X.shape[1]}.")
+        partitions, feature_names = self._load(X, y, sample_weight)
+        fitted_names = getattr(self, "feature_names_in_", None)
+        if feature_names is not None and fitted_names is not None and feature_names.tolist() != fitted_names.tolist():
+            raise ValueError(
+                f"X must have the feature names of the fit, {fitted_names.tolist()}; got {feature_names.tolist()}."
+            )
+        shape, encoding = _survey(partitions, int(X.shape[1]), self.classes, self.class_weight)
+        samples = _RemoteSamples.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
+        return Objective(samples), encoding
+
     def _load(self, X: Any, y: Any, sample_weight: Any) -> "tuple[_Partitions, FeatureNames]":
         """The checked rows, labels and weights on the workers, and the feature names. The estimator is not changed."""
         parts = _partitions(X, y, sample_weight)
