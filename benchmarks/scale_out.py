@@ -49,7 +49,8 @@ from distributed import Client, LocalCluster, wait
 from skmax import SoftmaxRegression
 from skmax._objective import Objective
 from skmax._threads import Workers
-from skmax.dask import DaskSoftmaxRegression, _RemoteSamples, _survey
+from skmax.dask import DaskSoftmaxRegression
+from skmax.dask._samples import RemoteSamples, survey
 
 N_FEATURES, N_CLASSES, PARTITION = 50, 10, 250_000
 
@@ -72,8 +73,8 @@ def collections(sizes):
 def objective(X, y):
     """The objective of a fit."""
     partitions, _ = DaskSoftmaxRegression()._load(X, y, None)
-    shape, encoding = _survey(partitions, X.shape[1], None, None)
-    return Objective(_RemoteSamples.of(partitions, shape, encoding, fit_intercept=True, pool=Workers()))
+    shape, encoding = survey(partitions, X.shape[1], None, None)
+    return Objective(RemoteSamples.of(partitions, shape, encoding, fit_intercept=True, pool=Workers()))
 
 
 def loopback_bytes():

@@ -20,8 +20,10 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from skmax._fit import Fit
 from skmax._objective import Objective
-from skmax._path import Fit, Options, Problem, Watch, local_objective
+from skmax._path import Options, Watch
+from skmax._problem import Problem, local_objective
 from skmax._samples import LOGIT_COST, Block, Design, Float64Array, dtypes_of, samples_of
 from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
@@ -158,7 +160,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         """Store `fit`, report it to the callbacks, and warn if it did not converge. To be called by `fit` itself."""
         self._store(fit, feature_names)
         monitor.end(self._fitted_attributes())
-        message = fit.warning(self._options())
+        message = fit.warning(self.tol, self.max_iter)
         if message is not None:
             warnings.warn(message, ConvergenceWarning, stacklevel=CALLER + 1)
 

@@ -1,41 +1,19 @@
-"""The columns of X: their means and scales, and the coordinates in which a fit works on them.
-
-Adding `origin` to each row, or turning the columns by an orthonormal `basis`, changes neither the logits nor the
-penalty, if the parameters follow:
-
-    x' = (x - origin) basis,     W = W' basis^T,     b = b' - W origin,     ||W|| = ||W'||.
-
-An origin keeps the digits of columns that lie far from zero. A basis of the rows of X serves where there are fewer rows
-than columns: the gradient of the loss, and so W at the minimum, is a combination of rows (B. Scholkopf, R. Herbrich
-and A. J. Smola, 2001, A generalized representer theorem), and a fit needs only as many columns as there are rows.
-"""
+"""The columns of X: their means and scales, and which of them are independent."""
 
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import linalg
 
-from skmax._samples import Block, DenseSamples, Float64Array, LocalSamples, Samples
-from skmax._softmax import FloatArray
-
-# How many times its spread a column's mean may lie from zero before products lose digits to it, by dtype of X.
-_FAR = {np.float64: 1e6, np.float32: 30.0}
+from skmax._samples import Block, Float64Array, LocalSamples, Samples
 
 _SMALLEST = 1e-145
 
 # The shares of the largest singular value below which columns count as dependent, and as nearly dependent, and the most
 # numbers in a table from which that is found out.
 _DEPENDENT, _NEARLY_DEPENDENT, _LARGEST_TURN = 1e-12, 1e-4, 2**22
-# The share below which columns count as dependent grows with their lack of digits, but only up to this: coefficients of
-# a thousand make up for no dependence.
-_LEAST_DIGITS = 1e-3
-
-# The factorisation that rotates the columns takes 2 n_features n_samples^2 operations, as do n_samples / (2 n_logits)
-# evaluations of the objective. It saves most of the cost of a hundred or more, and even more with a full Hessian.
-_ROTATION_PAYS = 200
 
 
 @dataclass(frozen=True)
@@ -142,7 +120,7 @@ class ColumnStats:
         if self.span is None:
             return coef, intercept
         inside = (coef @ self.span) @ self.span.T
-        return inside, intercept + _accurate_product(coef - inside, self.mean)
+        return inside, intercept + accurate_product(coef - inside, self.mean)
 
 
 @dataclass(frozen=True)
@@ -213,102 +191,6 @@ def _moments(samples: LocalSamples, within: slice, first: Float64Array) -> Float
     return total
 
 
-@dataclass(frozen=True)
-class Basis:
-    """Orthonormal columns, of shape (n_features, n_columns), as the Householder reflections of a QR factorisation.
-
-    To write them out would take as long as the factorisation, and they are needed once.
-    """
-
-    reflections: Float64Array
-    factors: Float64Array
-
-    @classmethod
-    def of(cls, columns: FloatArray) -> "tuple[Basis, FloatArray]":
-        """The Q and R of `columns`, which are overwritten."""
-        (reflections, factors), triangle = linalg.qr(columns, mode="raw", overwrite_a=True, check_finite=False)
-        return cls(reflections.astype(np.float64, copy=False), factors.astype(np.float64, copy=False)), triangle
-
-    def inward(self, coef: Float64Array) -> Float64Array:
-        """`coef` times the basis."""
-        return self._times(coef.T, "T")[: len(self.factors)].T
-
-    def outward(self, coef: Float64Array) -> Float64Array:
-        """`coef` times the transposed basis."""
-        filled = np.zeros((len(self.reflections), len(coef)))
-        filled[: len(self.factors)] = coef.T
-        return self._times(filled, "N").T
-
-    def _times(self, table: Float64Array, trans: str) -> Float64Array:
-        """The whole Q, or its transpose, times `table`."""
-        workspace = 64 * (table.shape[1] + 65)  # what LAPACK asks for
-        product, _, info = linalg.lapack.dormqr("L", trans, self.reflections, self.factors, table, workspace)
-        if info:
-            raise linalg.LinAlgError(f"LAPACK's dormqr failed: info {info}.")
-        return product
-
-
-@dataclass(frozen=True)
-class Coordinates:
-    """The change from the user's columns to those of the fit; None stands for no change."""
-
-    origin: Float64Array | None = None
-    basis: Basis | None = None
-
-    @property
-    def are_the_users(self) -> bool:
-        """Whether nothing is changed."""
-        return self.origin is None and self.basis is None
-
-    def digits(self, columns: ColumnStats, dtype: Any) -> float:
-        """The relative precision of the rows of X less the mean, in units of the scale."""
-        mean = columns.mean if self.origin is None else columns.mean + (self.origin if self.basis is None else 0)
-        digits = 10 * np.finfo(dtype).eps * (1 + np.max(np.abs(mean) / columns.scale, initial=0))
-        return float(min(digits, _LEAST_DIGITS))
-
-    def from_origin(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """W and b of the user's columns less the origin."""
-        return coef, (intercept if self.origin is None else intercept + _accurate_product(coef, self.origin))
-
-    def inward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """W' and b' of the user's W and b."""
-        coef, intercept = self.from_origin(coef, intercept)
-        return (coef if self.basis is None else self.basis.inward(coef)), intercept
-
-    def outward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """The user's W and b of W' and b'."""
-        if self.basis is not None:
-            coef = self.basis.outward(coef)
-        return coef, (intercept if self.origin is None else intercept - _accurate_product(coef, self.origin))
-
-
-def _accurate_product(coef: Float64Array, origin: Float64Array) -> Float64Array:
+def accurate_product(coef: Float64Array, origin: Float64Array) -> Float64Array:
     """`coef @ origin`, in as many digits as there are: far from zero, most of them cancel against the intercept."""
     return (coef.astype(np.longdouble) @ origin.astype(np.longdouble)).astype(np.float64)
-
-
-def work_coordinates(
-    samples: Samples, *, centred: bool, rotate: bool = True
-) -> tuple[Coordinates, Samples, ColumnStats]:
-    """The coordinates to fit in, the samples in these coordinates, and the statistics of their columns.
-
-    Only if `rotate` may they have a basis of the rows in place of the columns.
-    """
-    columns = ColumnStats.of(samples, centred=centred)
-    few_rows = samples.n_samples < samples.n_features and samples.n_samples <= _ROTATION_PAYS * samples.n_logits
-    if rotate and few_rows and isinstance(samples, DenseSamples):
-        # One QR factorisation of X^T, for an X of n_samples x n_samples.
-        origin = columns.mean if centred else None
-        deviation = samples.X - columns.mean
-        basis, triangle = Basis.of(deviation.T)
-        # What rounding leaves of directions in which there is no row must not be scaled to unit spread.
-        length = np.linalg.norm(triangle, axis=1)
-        triangle[length <= 10 * len(triangle) * np.finfo(np.float64).eps * length.max(initial=0)] = 0
-        rotated = samples.with_X(np.ascontiguousarray(triangle.T))
-        return Coordinates(origin, basis), rotated, ColumnStats.of(rotated, centred=centred)
-    far = np.abs(columns.mean) > _FAR[samples.dtype.type] * columns.scale
-    if samples.is_sparse or not (centred and far.any()):
-        return Coordinates(), samples, columns
-    # Rounded to the dtype of X, so that what is subtracted from a row is what `Coordinates` adds to an intercept.
-    origin = np.where(far, columns.mean, 0).astype(samples.dtype).astype(np.float64)
-    return Coordinates(origin), samples.with_origin(origin), ColumnStats(columns.mean - origin, columns.scale)

@@ -1,16 +1,13 @@
 """SoftmaxRegressionCV: chooses the weight decay by cross-validation, along one warm-started path for each fold."""
 
-import copy
 import dataclasses
 import functools
-import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
 from sklearn.exceptions import ConvergenceWarning
@@ -21,32 +18,19 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._columns import ColumnStats
 from skmax._estimator import SoftmaxRegression
-from skmax._hessian import whole_hessian_fits
+from skmax._fit import Fit
+from skmax._folds import Fold, check_folds, gap_beyond, score_fold, score_folds
+from skmax._grid import check_weight_decays, end_of_grid, grid
+from skmax._hessian.cost import whole_hessian_fits
 from skmax._leave_one_out import leave_one_out_losses
-from skmax._path import Fit, Problem, fit_path, fits_along, initial_parameters, minima
+from skmax._path import fit_path, minima
+from skmax._problem import Problem, initial_parameters
+from skmax._progress import PathProgress
 from skmax._samples import Design, Float64Array
 from skmax._scorer import LEAST_LOG_PROBABILITY, neg_cross_entropy_scorer
 from skmax._sklearn import CALLER, Interval, Monitor, StrOptions, with_callbacks
-from skmax._softmax import FloatArray
-from skmax._target import as_distributions, check_sample_weight, naming
-from skmax._threads import Workers, workers
-
-# At the strong end of the grid, no fit is better than the class frequencies by more than this share of their entropy.
-# At the weak end, the prior distribution that the penalty stands for gives the logits of a typical row a variance of
-# one over this number.
-_STRONG_END, _WEAK_END = 0.01, 0.001
-# The tolerance of a fit on a fold, in standard errors of the mean log loss on the rows left out. In 5 folds, the mean
-# score of the best weight decay of usps, optdigits and movement_libras then differs from that of certified fits by at
-# most 1 % of a standard error, and that of weight decays 10 to 100 times as weak by 10 to 40 %, which are much worse. A
-# thousandth saves another fifth of the evaluations, and scores there move by a whole standard error.
-_ROUGH = 1e-4
-# A fold's path ends where its log loss was higher than its least by this number of standard errors of the difference,
-# for as many weight decays in a row.
-_TURNED_BY, _TURNED_FOR = 3.0, 2
-# Whether the scores still rise at an end of the grid is told over this factor of weight decay.
-_DECADE = 9.99
-
-Fold: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]  # the training and the test rows
+from skmax._target import check_sample_weight
+from skmax._threads import workers
 
 
 class SoftmaxRegressionCV(BaseSoftmaxRegression):
@@ -218,7 +202,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         """
         self._validate_params()
         for_split, for_score = self._route(sample_weight, params)
-        weight_decays = None if isinstance(self.weight_decays, Integral) else _check_weight_decays(self.weight_decays)
+        weight_decays = None if isinstance(self.weight_decays, Integral) else check_weight_decays(self.weight_decays)
         monitored = X, y, sample_weight
         X, y, weight, feature_names = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
@@ -231,15 +215,15 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         with workers() as pool:
             problem = self._problem(X, target, pool)
             if weight_decays is None:
-                weight_decays = _grid(problem, n_weight_decays)
+                weight_decays = grid(problem, n_weight_decays)
             if folds is None:
                 scores, far = self._leave_one_out_scores(problem, weight_decays, monitor)
         if folds is not None:  # outside the block above, which holds the linear algebra to one thread
             if "sample_weight" in for_score:
                 for_score = {**for_score, "sample_weight": weight}
             model, scorer = self._model_for_folds(target.encoding.classes), self._scorer()
-            search_fold = functools.partial(_score_fold, model, X, y, weight, weight_decays, scorer, for_score)
-            scores, far = _run(search_fold, folds, self.n_jobs, monitor)
+            search_fold = functools.partial(score_fold, model, X, y, weight, weight_decays, scorer, for_score)
+            scores, far = score_folds(search_fold, folds, self.n_jobs, monitor)
         search = self._choose(weight_decays, scores)
         with workers() as pool:
             [fit] = fit_path(problem.on(pool), [search["weight_decay_"]], self._options())
@@ -265,7 +249,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         if folds is None or isinstance(folds, Integral) or hasattr(folds, "split"):
             splitter = check_cv(folds, y, classifier=y.ndim == 1 or y.shape[1] == 1)
             folds = splitter.split(X, y, **for_split)
-        return _check_folds(folds, len(y), self.cv)
+        return check_folds(folds, len(y), self.cv)
 
     def _warn(self, fit: Fit, far: Float64Array) -> None:
         """Warn of scores and fits that fall short. To be called by `fit` itself.
@@ -279,10 +263,10 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
                 UserWarning,
                 stacklevel=CALLER + 1,
             )
-        end = _end_of_grid(self.weight_decays_, self.scores_, from_data=isinstance(self.weight_decays, Integral))
+        end = end_of_grid(self.weight_decays_, self.scores_, from_data=isinstance(self.weight_decays, Integral))
         if end is not None:
             warnings.warn(end, UserWarning, stacklevel=CALLER + 1)
-        message = fit.warning(self._options())
+        message = fit.warning(self.tol, self.max_iter)
         n_far = np.count_nonzero(~(far <= 0))
         if message is None and n_far:
             message = (
@@ -372,11 +356,11 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
                 f"{objective.n_logits} x {objective.n_columns}. Pass cv=5."
             )
         losses, far = [], []
-        progress = _Progress(weight_decays, "all rows", self.verbose, monitor)
+        progress = PathProgress(weight_decays, "all rows", self.verbose, monitor)
         options = dataclasses.replace(self._options(), progress=progress.iteration)
         for minimum in minima(problem, weight_decays.tolist(), initial_parameters(problem), options):
             losses.append(leave_one_out_losses(minimum.objective, minimum.columns, minimum.solution.theta))
-            far.append(_far(minimum.solution.gap, self.tol))
+            far.append(gap_beyond(minimum.solution.gap, self.tol))
             progress.end_of_decay(-float(np.mean(losses[-1])))
         progress.end()
         return -np.minimum(np.transpose(losses), -LEAST_LOG_PROBABILITY), np.array(far)
@@ -410,292 +394,3 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             "best_score_": float(mean[best]),
             "cv_results_": cv_results,
         }
-
-
-def _grid(problem: Problem, n_weight_decays: int) -> Float64Array:
-    """Weight decays between the ends that the docstring of `SoftmaxRegressionCV` states.
-
-    As f is convex, loss(W) >= loss(0) + <G, W> with G the gradient at zero coefficients, so that no W gains more
-    than max_W -<G, W> - weight_decay / 2 ||W||^2 = ||G||^2 / (2 weight_decay).
-
-    S f is minus the logarithm of a posterior density in which the coefficients have independent normal distributions of
-    variance 1 / (S weight_decay) before the data are seen. The logit of a row x less the mean then has the variance
-    ||x - mean||^2 / (S weight_decay). The squared length of a typical row is the sum of the columns' variances v_j. A
-    few long columns would make nearly all of that sum, and hide what a grid for the others has to be, so that p times
-    their median stands for it.
-    """
-    encoding, objective, given = problem.encoding, problem.objective, problem.given
-    strong = 0.0
-    if not encoding.is_certain:  # else the entropy is 0 and there is nothing to gain
-        gradient = objective.split(objective(initial_parameters(problem))[1])[0]
-        entropy = -np.sum(encoding.frequency * np.log(encoding.frequency))
-        strong = np.sum(gradient**2) / (2 * _STRONG_END * entropy)
-    columns = ColumnStats.of(given.samples, centred=given.fit_intercept)
-    weak = _WEAK_END * given.n_features * np.median(columns.scale**2) / encoding.weight_sum
-    # Without this, the ends could be out of order where the columns carry no information on the classes.
-    strong = max(strong, 100 * weak)
-    return np.geomspace(strong, weak, n_weight_decays)
-
-
-def _check_weight_decays(weight_decays: ArrayLike) -> Float64Array:
-    """Check the weight decays, and sort them from the strongest to the weakest."""
-    with naming("weight_decays", f"an integer, or finite numbers of at least 0; got {weight_decays!r}"):
-        decays = np.asarray(weight_decays, dtype=np.float64)
-    if decays.ndim != 1 or not len(decays) or not np.all((decays >= 0) & np.isfinite(decays)):
-        raise ValueError(f"weight_decays must be an integer, or finite numbers of at least 0; got {weight_decays!r}.")
-    return -np.sort(-decays)
-
-
-def _check_folds(folds: Iterable[Any], n_samples: int, cv: Any) -> list[Fold]:
-    """The training and test rows of each fold, as indices."""
-    checked, rows = [], np.arange(n_samples)
-    for number, fold in enumerate(folds):
-        try:
-            train, test = (rows[np.asarray(part)] for part in fold)
-            n_train, n_test = len(train), len(test)
-        except (IndexError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"cv must give two arrays of rows for each fold, to fit and to judge; for fold {number}: {error}."
-            ) from error
-        if not (n_train and n_test):
-            raise ValueError(
-                f"cv must leave rows to fit and rows to judge; got {n_train} and {n_test} in fold {number}."
-            )
-        checked.append((train, test))
-    if not checked:
-        raise ValueError(
-            f"cv must give at least one fold; got none from {cv!r}. One fit uses an iterator up: pass a list."
-        )
-    return checked
-
-
-def _end_of_grid(weight_decays: Float64Array, scores: Float64Array, *, from_data: bool) -> str | None:
-    """The text of a warning if the scores still rise at an end of the grid, or None.
-
-    They do if the best mean score is more than one standard error above that of a weight decay ten times away.
-    Beyond the first of a grid `from_data`, there is only the model of the class frequencies.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = scores.mean(axis=0)
-        best, last = int(np.nanargmax(mean)), len(mean) - 1
-        if last == 0 or best not in (0, last) or weight_decays[best] == 0 or (from_data and best == 0):
-            return None
-        # Neighbours of a fine grid differ by next to nothing, wherever they are.
-        ratio = np.maximum(weight_decays, weight_decays[best]) / np.minimum(weight_decays, weight_decays[best])
-        far = np.flatnonzero(ratio >= _DECADE)
-        away = far[ratio[far].argmin()] if len(far) else ratio.argmax()
-        error = scores[:, best].std() / np.sqrt(max(len(scores) - 1, 1))
-        if not mean[best] - mean[away] > error:
-            return None
-    place, what = ("first", "stronger") if best == 0 else ("last", "weaker")
-    return (
-        f"The best of the weight_decays, {weight_decays[best]:.2g}, is the {place} of the grid, and the scores still "
-        f"rise towards it: the best of all may be {what}. Pass weight_decays that include {what} ones."
-    )
-
-
-def _far(gap: float, tol: float) -> float:
-    """The `gap`, or 0 if it is within `tol`."""
-    return 0.0 if gap <= tol else gap
-
-
-def _run(
-    search_fold: Callable[..., tuple[list[float], list[float]]], folds: list[Fold], n_jobs: int | None, monitor: Monitor
-) -> tuple[Float64Array, Float64Array]:
-    """The scores of all folds and what `_warn` needs, both of shape (n_folds, n_weight_decays).
-
-    An end that a fold did not fit has scores of nan. If a weight decay there could still have won, because other folds
-    went on and got better, the folds that lack it are fitted once more, to the end of the path.
-    """
-    names = [f"fold {number}/{len(folds)}" for number in range(1, len(folds) + 1)]
-    results: list[Any] = []
-    if effective_n_jobs(n_jobs) == 1:
-        results = [search_fold(fold, name, monitor=monitor) for fold, name in zip(folds, names, strict=True)]
-    else:
-        # With callbacks, the results come in order, each once it is ready. joblib before 1.3 can only return a list.
-        how = {"return_as": "generator"} if monitor.has_callbacks else {}
-        jobs = (delayed(search_fold)(fold, name) for fold, name in zip(folds, names, strict=True))
-        for result, name in zip(Parallel(n_jobs=n_jobs, **how)(jobs), names, strict=True):
-            results.append(result)
-            monitor.step(name)
-    again = _short_of_the_best(*(np.array(part) for part in zip(*results, strict=True)))
-    if again:
-        jobs = (delayed(search_fold)(folds[i], names[i], whole=True) for i in again)
-        for i, result in zip(again, Parallel(n_jobs=n_jobs)(jobs), strict=True):
-            results[i] = result
-    scores, far = (np.array(part) for part in zip(*results, strict=True))
-    return scores, far
-
-
-def _short_of_the_best(scores: Float64Array, far: Float64Array) -> list[int]:
-    """The folds whose path ended before a weight decay that could have won, if their scores had stayed as they were."""
-    fitted = far >= 0
-    if fitted.all():
-        return []
-    last = fitted.sum(axis=1) - 1
-    assumed = np.where(fitted, scores, scores[np.arange(len(scores)), last][:, None])
-    whole = fitted.all(axis=0)
-    with np.errstate(invalid="ignore"):
-        could = ~whole & (assumed.mean(axis=0) > assumed[:, whole].mean(axis=0).max())
-    return np.flatnonzero(could.any() & ~fitted.all(axis=1)).tolist()
-
-
-class _Progress:
-    """Tells of a path: prints lines if `verbose`, and reports each weight decay to the `monitor`."""
-
-    def __init__(self, weight_decays: Float64Array, name: str, verbose: int, monitor: Monitor | None) -> None:
-        self._weight_decays, self._name, self._verbose = weight_decays.tolist(), name, verbose
-        self._part = None if monitor is None else monitor.part(name, len(weight_decays))
-        self._begin = self._printed = time.perf_counter()
-        self._number, self._last = 0, ", iteration 0"
-        if verbose:
-            print(f"{name} begins", flush=True)
-
-    @property
-    def _decay(self) -> str:
-        return f"weight decay {self._number + 1}/{len(self._weight_decays)} ({self._weight_decays[self._number]:.1e})"
-
-    def iteration(self, weight_decay: float, n_iter: int, gap: float) -> None:
-        """Print a line, unless the last one is less than a second old."""
-        if self._verbose:
-            self._last = f", iteration {n_iter}" + (f", gap {gap:.0e}" if np.isfinite(gap) else "")
-            if time.perf_counter() - self._printed >= 1:
-                self._print("")
-
-    def end_of_decay(self, score: float) -> None:
-        """Print a line and report the step."""
-        if self._verbose:
-            self._print(f", score {score:.6g}")
-        if self._part is not None:
-            self._part.step(self._decay)
-        self._number, self._last = self._number + 1, ", iteration 0"
-
-    def end(self) -> None:
-        if self._verbose and self._number < len(self._weight_decays):
-            print(f"{self._name} ends: the score has turned", flush=True)
-        if self._part is not None:
-            self._part.end()
-
-    def _print(self, rest: str) -> None:
-        self._printed = time.perf_counter()
-        print(f"{self._name}, {self._decay}{self._last}{rest}, {self._printed - self._begin:.1f} s", flush=True)
-
-
-def _score_fold(
-    model: SoftmaxRegression,
-    X: Design,
-    y: NDArray,
-    weight: Float64Array | None,
-    weight_decays: Float64Array,
-    scorer: Any,
-    for_score: dict[str, Any],
-    fold: Fold,
-    name: str,
-    *,
-    whole: bool = False,
-    monitor: Monitor | None = None,
-) -> tuple[list[float], list[float]]:
-    """The scores of `model` with each of the weight decays, on one fold, and what `_warn` needs.
-
-    The path ends where the log loss has clearly turned, if that is the score, unless the `whole` path is asked for.
-    """
-    train, test = fold
-    progress = _Progress(weight_decays, name, model.verbose, monitor)
-    for_test = {key: np.asarray(value)[test] if np.ndim(value) else value for key, value in for_score.items()}
-    is_log_loss = isinstance(scorer, type(neg_cross_entropy_scorer))
-    losses = _Losses(y[test], model.classes, for_test.get("sample_weight"))
-    decays = weight_decays.tolist()
-    scores, far = [], []
-    target = model._encode(y[train], None if weight is None else weight[train])
-    options = dataclasses.replace(
-        model._options(), progress=progress.iteration, rough_tol=lambda: _ROUGH * losses.error
-    )
-    lent = _LentWorkers()
-    with workers() as lent.workers:
-        path = fits_along(model._problem(X[train], target, lent), decays, options)
-    for weight_decay in decays:
-        with workers() as lent.workers:
-            fit = next(path)
-        fitted = copy.copy(model)
-        fitted.weight_decay = weight_decay
-        log_probability = fitted._store(fit).predict_log_proba(X[test])
-        judged = _Predicted(log_probability, fitted.classes_) if is_log_loss else fitted
-        scores.append(scorer(judged, X[test], y[test], **for_test))
-        far.append(0.0 if fit.converged else _far(fit.gap, model.tol))
-        progress.end_of_decay(scores[-1])
-        losses.add(log_probability)
-        if is_log_loss and losses.have_turned and not whole:
-            break
-    progress.end()
-    n_unfitted = len(decays) - len(scores)
-    return scores + n_unfitted * [np.nan], far + n_unfitted * [-1.0]
-
-
-class _LentWorkers(Workers):
-    """Those of the latest `workers()` block: scorers run outside of it, where the linear algebra has its threads."""
-
-    workers: Workers
-
-    def __init__(self) -> None: ...
-
-    @property
-    def n_threads(self) -> int:  # type: ignore[override]
-        return self.workers.n_threads
-
-    def map(self, function: Callable[[Any], Any], ranges: list[Any]) -> list[Any]:
-        return self.workers.map(function, ranges)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Predicted:
-    """What the default scorer needs of a model whose log probabilities are known."""
-
-    log_probability: FloatArray
-    classes_: NDArray
-
-    def predict_log_proba(self, X: Design) -> FloatArray:
-        return self.log_probability
-
-
-class _Losses:
-    """The log losses of the test rows along a path.
-
-    Attributes
-    ----------
-    error : float
-        The standard error of their mean, with the latest fit.
-    have_turned : bool
-        Whether the last few means were clearly higher than the least one.
-    """
-
-    def __init__(self, y: NDArray, classes: Any, weight: Any) -> None:
-        self._distribution = as_distributions(y, n_classes=len(classes))
-        self._position = None if self._distribution is not None else np.searchsorted(classes, y.ravel())[:, None]
-        weight = np.broadcast_to(1.0 if weight is None else weight, len(y))
-        self._weight = weight / max(weight.sum(), np.finfo(float).tiny)
-        self._least: Float64Array | None = None
-        self._n_higher, self.error = 0, 0.0
-
-    @property
-    def have_turned(self) -> bool:
-        return self._n_higher >= _TURNED_FOR
-
-    def add(self, log_probability: FloatArray) -> None:
-        """Take in the log probabilities by the next fit."""
-        log_probability = np.maximum(log_probability, LEAST_LOG_PROBABILITY)
-        if self._position is not None:
-            losses = -np.take_along_axis(log_probability, self._position, axis=1)[:, 0].astype(np.float64)
-        else:
-            losses = -(np.asarray(self._distribution) * log_probability).sum(axis=1)
-        _, self.error = self._mean_and_error(losses)
-        if self._least is None:
-            self._least = losses
-            return
-        rise, error = self._mean_and_error(losses - self._least)
-        if rise <= 0:
-            self._least = losses
-        self._n_higher = self._n_higher + 1 if rise > _TURNED_BY * error else 0
-
-    def _mean_and_error(self, numbers: Float64Array) -> tuple[float, float]:
-        mean = float(np.dot(self._weight, numbers))
-        return mean, float(np.sqrt(np.dot(self._weight**2, (numbers - mean) ** 2)))

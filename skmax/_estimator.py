@@ -6,7 +6,8 @@ from typing import Any, Literal
 from numpy.typing import ArrayLike
 
 from skmax._base import BaseSoftmaxRegression, MatrixLike
-from skmax._path import WeightDecay, fit_path
+from skmax._path import fit_path
+from skmax._problem import WeightDecay
 from skmax._sklearn import Monitor, with_callbacks
 from skmax._threads import workers
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skmax._columns import ColumnStats
-from skmax._hessian import WholeHessian
+from skmax._hessian.whole import WholeHessian
 from skmax._objective import Objective
 from skmax._samples import Block, Float64Array, LocalSamples
 from skmax._softmax import FloatArray, normalize_in_place

@@ -26,8 +26,8 @@ import numpy as np
 from scipy import optimize
 
 from skmax._certificate import Certificate, Function, LinearChange, Point, Steps, certify
-from skmax._hessian import WholeHessian
-from skmax._preconditioner.base import Progress, Stage
+from skmax._hessian.whole import WholeHessian
+from skmax._preconditioner.history import History, Stage
 from skmax._samples import Float64Array
 
 # An old preconditioner underestimates the gap, so a stage aims for a part of `tol`: that is cheaper than another stage.
@@ -84,7 +84,7 @@ class Solution:
 def minimize(
     function: Function,
     start: Float64Array,
-    precondition: Callable[[Any, Float64Array, float, Progress], Preconditioner],
+    precondition: Callable[[Any, Float64Array, float, History], Preconditioner],
     *,
     tol: float,
     max_iter: int,
@@ -99,8 +99,8 @@ def minimize(
 
     The third argument of `precondition` is the damping, a number to add to the curvature of each parameter (K.
     Levenberg, 1944, Quarterly of Applied Mathematics 2(2), 164-168), which is positive if the previous stage's first
-    step was much too long. The fourth is the progress so far: a preconditioner may cost a share of the iterations, and
-    one that helped more than others is worth having again.
+    step was much too long. The fourth is the history of the search: a preconditioner may cost a share of the
+    iterations so far, and one that helped more than others is worth having again.
 
     `exact` is the function to certify if `function` is less accurate, and `hessian` is the Hessian of `exact`, which is
     used where it pays.
@@ -138,8 +138,8 @@ def minimize(
     while True:
         n_iter = len(loss_curve) - 1
         newton = hessian if hessian is not None and hessian.pays(n_iter) else None
-        progress = Progress(n_iter, tuple(stages), claim)
-        preconditioner = at_hand or precondition(function, point.theta, damping, progress)
+        history = History(n_iter, tuple(stages), claim)
+        preconditioner = at_hand or precondition(function, point.theta, damping, history)
         estimate = _estimate(preconditioner, point)
         if rough_tol is not None and estimate <= rough_tol:
             proof = Certificate(estimate, 0.0, is_bound=False)
@@ -149,13 +149,13 @@ def minimize(
         if function is not exact and (stuck or given_up or estimate <= near):
             rounded, function, point, stuck = point.value, exact, Point.of(exact, point.theta), False
             if not abs(point.value - rounded) <= _ASTRAY * (1 + abs(point.value)):
-                point, preconditioner = Point.of(exact, start), precondition(exact, start, 0.0, progress)
+                point, preconditioner = Point.of(exact, start), precondition(exact, start, 0.0, history)
             loss_curve[-1] = point.value
             estimate = _estimate(preconditioner, point)
         if stuck or given_up or estimate <= near:
             if damping and np.isfinite(estimate):
                 # The damping hides what is left to gain along directions of less curvature.
-                preconditioner = precondition(exact, point.theta, 0.0, progress)
+                preconditioner = precondition(exact, point.theta, 0.0, history)
             needed = hessian if hessian is not None and hessian.is_needed(preconditioner) else newton
             attempt = certify(
                 exact,
@@ -182,7 +182,7 @@ def minimize(
             report(len(loss_curve) - 1, point.value, estimate, preconditioner)
         before = point
         begun = len(loss_curve) - 1
-        length = min(preconditioner.stage_length(progress.n_stages(type(preconditioner))), max_iter - begun)
+        length = min(preconditioner.stage_length(history.n_stages(type(preconditioner))), max_iter - begun)
         target = claim if newton is None else max(claim, newton_from)
         n_quarters = n_evaluations = 0
         if length > 0:

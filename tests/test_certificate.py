@@ -8,9 +8,12 @@ from scipy.special import logsumexp
 from test_solver import Quadratic, Scaled, Smooth
 
 from skmax import SoftmaxRegression
-from skmax._certificate import Certificate, Point, Steps, _bound, _by_conjugate_gradients, certify
+from skmax._certificate import Certificate, Point, Steps, certify
+from skmax._certificate.bound import bound, reach, without_far_rows
+from skmax._certificate.conjugate_gradients import by_conjugate_gradients
 from skmax._columns import ColumnStats
-from skmax._hessian import FactoredHessian, WholeHessian
+from skmax._hessian.factored import FactoredHessian
+from skmax._hessian.whole import WholeHessian
 
 
 def attempt_at(function, point, change, hessian, tol, *, max_steps=0, final=False):
@@ -21,7 +24,7 @@ def attempt_at(function, point, change, hessian, tol, *, max_steps=0, final=Fals
 
 
 def estimate(function, point, change, n_steps=500, enough=np.inf):
-    return _by_conjugate_gradients(function, point, change, n_steps, enough)[0]
+    return by_conjugate_gradients(function, point, change, n_steps, enough)[0]
 
 
 # The formula.
@@ -69,7 +72,7 @@ def test_the_estimate_is_the_true_gap_whatever_the_preconditioner():
     theta = np.array([2.0, 2.0, 3.0 + 1e-4])
     point = Point.of(Quadratic(), theta)
     change = Scaled(np.sqrt([1.0, 1e4 / 3, 1e8 / 5]))
-    proof, step = _by_conjugate_gradients(Quadratic(), point, change, 3, np.inf)
+    proof, step = by_conjugate_gradients(Quadratic(), point, change, 3, np.inf)
     assert proof.gap == pytest.approx(point.value)
     np.testing.assert_allclose(theta + step, [1, 2, 3])
     assert not proof.is_bound
@@ -208,9 +211,8 @@ def test_the_reach_bounds_what_a_step_can_change(n_classes):
         objective.samples.sample_weight > 0
     ]
     pairs = [np.array([1.0])] if n_classes == 2 else [np.eye(3)[k] - np.eye(3)[m] for k, m in ((0, 1), (0, 2), (1, 2))]
-    reach = max(np.sqrt(d @ inverse @ d) for row in x for d in (np.kron(pair, row) for pair in pairs))
-    bound = hessian.reach(hessian.at(theta))
-    assert reach <= bound <= 4 * np.sqrt(x.shape[1]) * reach
+    largest = max(np.sqrt(d @ inverse @ d) for row in x for d in (np.kron(pair, row) for pair in pairs))
+    assert largest <= reach(hessian, hessian.at(theta)) <= 4 * np.sqrt(x.shape[1]) * largest
 
 
 def test_rows_that_void_the_bound_are_left_out_of_it():
@@ -350,10 +352,7 @@ class Known:
     """A Hessian, the identity, of which the reach is given; without its far rows it is `rest`."""
 
     def __init__(self, reach, rest=None):
-        self._reach, self._rest = reach, rest
-
-    def reach(self, change):
-        return self._reach
+        self.reach, self.rest = reach, rest
 
     def at(self, theta):
         return Scaled(np.ones(1))
@@ -361,25 +360,30 @@ class Known:
     def objective(self, theta):
         return 0.0, np.full(1, 0.2)
 
-    def without_far_rows(self, theta, change, limit):
-        return self._rest
+
+@pytest.fixture
+def what_is_known(monkeypatch):
+    monkeypatch.setattr("skmax._certificate.bound.reach", lambda hessian, change: hessian.reach)
+    monkeypatch.setattr("skmax._certificate.bound.without_far_rows", lambda hessian, theta, change, limit: hessian.rest)
 
 
+@pytest.mark.usefixtures("what_is_known")
 def test_the_rows_left_out_of_a_bound_count_by_their_losses():
     theta, change = np.zeros(1), Scaled(np.ones(1))
-    plain = _bound(Known(0.0), change, theta, 1.0, 0.1)
+    plain = bound(Known(0.0), change, theta, 1.0, 0.1)
     assert plain.gap == pytest.approx(0.1**2 / 2)
     # Half of the weight has a decrement of 0.2, the rest a share of 0.25 in f.
-    proof = _bound(Known(np.inf, (Known(0.0), 0.25, 0.5)), change, theta, 1.0, 0.1)
+    proof = bound(Known(np.inf, (Known(0.0), 0.25, 0.5)), change, theta, 1.0, 0.1)
     assert proof.is_bound
     assert proof.gap == pytest.approx(0.5 * 0.2**2 / 2 + 0.25)
-    assert not _bound(Known(np.inf, None), change, theta, 1.0, 0.1).holds
+    assert not bound(Known(np.inf, None), change, theta, 1.0, 0.1).holds
 
 
+@pytest.mark.usefixtures("what_is_known")
 def test_what_the_hessian_may_have_changed_by_is_part_of_a_bound():
     """A step of the Hessian here may be `stretch` times as long as of the one at hand, and so may its reach."""
     theta, change = np.zeros(1), Scaled(np.ones(1))
-    proof = _bound(Known(2.0), change, theta, 1.5, 0.1)
+    proof = bound(Known(2.0), change, theta, 1.5, 0.1)
     assert proof.change == pytest.approx(0.1 * 2.0 * 1.5**2)
     assert proof.gap == pytest.approx(Certificate.of(0.15, 0.45, is_bound=True).gap)
 
@@ -427,7 +431,7 @@ def test_rows_that_are_left_out_take_their_losses_with_them(n_classes):
     objective, hessian = problem(0, n_classes, outlier=100.0)
     theta = 0.01 * np.random.default_rng(0).normal(size=objective.n_logits * objective.n_columns)
     change = hessian.at(theta)
-    rest, loss, share = hessian.without_far_rows(theta, change, 0.5 * hessian.reach(change))
+    rest, loss, share = without_far_rows(hessian, theta, change, 0.5 * reach(hessian, change))
     weight, kept = objective.samples.sample_weight, rest.objective.samples.sample_weight
     out = weight > kept
     assert 0 < out.sum() < (weight > 0).sum()
@@ -464,7 +468,7 @@ def test_what_was_left_is_remembered():
     objective, hessian = problem(1, 3)
     theta = np.zeros(objective.n_logits * objective.n_columns)
     change = hessian.at(theta)
-    proof, step = _by_conjugate_gradients(objective, Point.of(objective, theta), change, 10, np.inf)
+    proof, step = by_conjugate_gradients(objective, Point.of(objective, theta), change, 10, np.inf)
     reached = min(objective.value(theta + share * step) for share in np.linspace(0, 2, 21))
     least = objective.value(optimize.minimize(objective, theta, jac=True, method="L-BFGS-B", tol=1e-14).x)
     assert 0 < proof.least <= objective.value(theta) - least

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmax import SoftmaxRegression, SoftmaxRegressionCV, _cv, neg_cross_entropy_scorer
+from skmax import SoftmaxRegression, SoftmaxRegressionCV, neg_cross_entropy_scorer
 from skmax._path import Options, fit_path
 
 IRIS = load_iris(return_X_y=True)
@@ -524,7 +524,9 @@ def test_rough_fits_on_folds_give_the_scores_of_exact_ones_to_a_part_of_their_st
     decays = np.geomspace(0.1, 1e-6, n_decays)
     rough = SoftmaxRegressionCV(decays, cv=3).fit(X, y)
     certified = Options(1e-8, 1000)
-    monkeypatch.setattr(_cv, "fits_along", lambda problem, decays, _: iter(fit_path(problem, decays, certified)))
+    monkeypatch.setattr(
+        "skmax._folds.fits_along", lambda problem, decays, _: iter(fit_path(problem, decays, certified))
+    )
     exact = SoftmaxRegressionCV(decays, cv=3).fit(X, y)
     assert rough.weight_decay_ == exact.weight_decay_
     error = exact.scores_[:, decays == exact.weight_decay_].std() / np.sqrt(2)
@@ -570,7 +572,7 @@ def test_verbose_tells_of_each_fold_and_weight_decay(capsys):
 
 def test_verbose_prints_once_a_second_within_a_fit(capsys, monkeypatch):
     clock = itertools.count(0, 0.4)
-    monkeypatch.setattr(_cv.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr("skmax._progress.time.perf_counter", lambda: next(clock))
     SoftmaxRegressionCV([1e-2, 1e-5], cv=2, verbose=1).fit(*texts())
     inside = [line for line in capsys.readouterr().out.splitlines() if re.search(r"gap \de-\d\d, \d+\.\d s", line)]
     assert len(inside) >= 2

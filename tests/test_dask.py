@@ -29,8 +29,9 @@ distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 pd = pytest.importorskip("pandas")
-from skmax import dask as skmax_dask  # noqa: E402
 from skmax.dask import DaskSoftmaxRegression  # noqa: E402
+from skmax.dask._partitions import Partitions  # noqa: E402
+from skmax.dask._samples import RemoteSamples, sizeof, survey  # noqa: E402
 
 WINE = load_wine(return_X_y=True)
 DIGITS = load_digits(return_X_y=True)
@@ -135,7 +136,7 @@ def test_sparse_chunks_beside_dense_ones(client):
 def test_the_scheduler_knows_how_large_a_partition_is(client):
     remote, local, _ = problem(client)
     size = local.samples.X.nbytes
-    assert size < sum(remote.samples.partitions.gather(skmax_dask.sizeof)) < 2 * size
+    assert size < sum(remote.samples.partitions.gather(sizeof)) < 2 * size
 
 
 def test_columns_far_from_zero(client):
@@ -267,8 +268,8 @@ def problem(client, n_samples=9000, n_features=3, n_classes=4, fit_intercept=Tru
     y, weight = rng.integers(0, n_classes, n_samples), rng.uniform(0.5, 2, n_samples)
     rows = (n_samples // 3, 10, n_samples - n_samples // 3 - 10)
     parts, _ = DaskSoftmaxRegression()._load(chunked(X, rows), chunked(y, rows), chunked(weight, rows))
-    shape, encoding = skmax_dask._survey(parts, n_features, None, None)
-    samples = skmax_dask._RemoteSamples.of(parts, shape, encoding, fit_intercept=fit_intercept, pool=Workers())
+    shape, encoding = survey(parts, n_features, None, None)
+    samples = RemoteSamples.of(parts, shape, encoding, fit_intercept=fit_intercept, pool=Workers())
     options = {"n_classes": n_classes, "n_logits": n_classes, "weight_decay": 0.0, "fit_intercept": fit_intercept}
     theta = 0.1 * rng.normal(size=n_classes * (n_features + fit_intercept))
     return Objective(samples), objective_of(X, y, weight, **options), theta
@@ -301,7 +302,7 @@ def test_a_worker_is_killed_in_the_middle_of_a_fit(client, monkeypatch):
     X, y = DIGITS
     expected = SoftmaxRegression(tol=1e-10).fit(X, y)
     sums, victims = [], []
-    plain = skmax_dask._Partitions.sum
+    plain = Partitions.sum
 
     def killing(self, *args):
         sums.append(args)
@@ -311,7 +312,7 @@ def test_a_worker_is_killed_in_the_middle_of_a_fit(client, monkeypatch):
             victims.append(victim)
         return plain(self, *args)
 
-    monkeypatch.setattr(skmax_dask._Partitions, "sum", killing)
+    monkeypatch.setattr(Partitions, "sum", killing)
     # The source is on the client: Dask computes what was lost anew.
     ours = DaskSoftmaxRegression(tol=1e-10).fit(chunked(X, 300), chunked(y, 300))
     assert victims
@@ -407,18 +408,18 @@ def test_without_a_client():
 
 @pytest.mark.parametrize("way", ["cancel", "close"])
 def test_a_client_that_is_closed(cluster, monkeypatch, way):
-    plain = skmax_dask._Partitions.sum
+    plain = Partitions.sum
     with distributed.Client(cluster, set_as_default=False) as other:
 
         def closing(self, *args):
-            monkeypatch.setattr(skmax_dask._Partitions, "sum", plain)
+            monkeypatch.setattr(Partitions, "sum", plain)
             if way == "close":
                 other.close()
             else:
                 other.cancel(self.parts, force=True)
             return plain(self, *args)
 
-        monkeypatch.setattr(skmax_dask._Partitions, "sum", closing)
+        monkeypatch.setattr(Partitions, "sum", closing)
         with pytest.raises(RuntimeError, match="The Dask client was closed, or the computation cancelled"):
             DaskSoftmaxRegression(client=other).fit(chunked(WINE[0], 50), chunked(WINE[1], 50))
 
@@ -484,7 +485,7 @@ def test_threads_of_a_worker_share_a_partition(monkeypatch):
     monkeypatch.setattr("skmax._threads._THREADING_PAYS", 1)
     cluster = distributed.LocalCluster(n_workers=1, processes=False, threads_per_worker=4, dashboard_address=":0")
     with cluster, distributed.Client(cluster) as client:
-        parts = skmax_dask._Partitions(client, True, [dask.delayed(int)(1)] * 2)
+        parts = Partitions(client, True, [dask.delayed(int)(1)] * 2)
         assert parts.n_threads == 2
         ours = DaskSoftmaxRegression(0.1, tol=1e-11).fit(chunked(WINE[0], 178), chunked(WINE[1], 178))
     assert_same_model(ours, SoftmaxRegression(0.1, tol=1e-11).fit(*WINE), WINE[0])

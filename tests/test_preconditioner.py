@@ -5,13 +5,15 @@ import pytest
 from problems import objective_of
 from scipy import linalg, sparse
 
-from skmax._columns import ColumnStats, work_coordinates
+from skmax._columns import ColumnStats
+from skmax._coordinates import work_coordinates
 from skmax._preconditioner import block, choose_preconditioner, full
-from skmax._preconditioner.base import Preconditioner, Progress, Stage
+from skmax._preconditioner.base import BasePreconditioner
 from skmax._preconditioner.block import BlockPreconditioner
 from skmax._preconditioner.choose import most_promising
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.full import FullPreconditioner
+from skmax._preconditioner.history import History, Stage
 from skmax._preconditioner.kronecker import KroneckerPreconditioner
 from skmax._preconditioner.low_rank import LowRankPreconditioner
 from skmax._preconditioner.sampling import complete, sample
@@ -72,7 +74,7 @@ def hessian_in_v(objective, theta, change):
 def test_the_full_preconditioner_makes_the_hessian_the_identity(
     monkeypatch, n_classes, fit_intercept, layout, few_pairs
 ):
-    monkeypatch.setattr("skmax._hessian._FEW_PAIRS", few_pairs)  # column by column, or pair by pair
+    monkeypatch.setattr("skmax._hessian.measure._FEW_PAIRS", few_pairs)  # column by column, or pair by pair
     objective, theta = problem(n_classes, fit_intercept=fit_intercept, layout=layout)
     change = FullPreconditioner.at(objective, columns_of(objective), theta)
     eigenvalues = np.linalg.eigvalsh(hessian_in_v(objective, theta, change))
@@ -103,7 +105,7 @@ def test_the_block_preconditioner_makes_the_hessian_of_each_logit_the_identity(
 ):
     objective, theta = problem(n_classes, layout=layout, fit_intercept=fit_intercept)
     change = BlockPreconditioner.at(objective, columns_of(objective), theta)
-    monkeypatch.setattr(Preconditioner, "_centred_over_classes", lambda self, standardized: standardized)
+    monkeypatch.setattr(BasePreconditioner, "_centred_over_classes", lambda self, standardized: standardized)
     hessian = hessian_in_v(objective, theta, change)
     p = objective.n_columns
     for own in (slice(k * p, (k + 1) * p) for k in range(objective.n_logits)):
@@ -357,7 +359,7 @@ def test_a_hard_fit_is_worth_a_dearer_preconditioner(monkeypatch, layout):
     columns, theta = columns_of(objective), np.ones(30 * 301)
 
     def kind(n_iter):
-        return type(choose_preconditioner(columns, objective, theta, progress=Progress(n_iter, target=1e-6)))
+        return type(choose_preconditioner(columns, objective, theta, history=History(n_iter, target=1e-6)))
 
     # without the form that all classes share, as with so many columns that it costs too much
     monkeypatch.setattr(SharedPreconditioner, "suits", lambda *_: False)
@@ -454,7 +456,7 @@ class TestMostPromising:
         for form, factor in stages:
             done.append(Stage(form, 15, gap, gap * factor, gap * factor))  # the minimum is 0
             gap *= factor
-        return most_promising(list(self.forms), [0.0, 10.0], Progress(15 * len(done), done, 1e-6))
+        return most_promising(list(self.forms), [0.0, 10.0], History(15 * len(done), done, 1e-6))
 
     def test_the_preferred_form_begins(self):
         assert self.after() is self.forms[0]
@@ -481,8 +483,8 @@ def test_a_choice_that_learns_is_the_same_each_time(monkeypatch):
     columns, names = columns_of(objective), []
     monkeypatch.setattr(BlockPreconditioner, "most_evaluations", 0)
 
-    def precondition(function, theta, damping, progress):
-        change = choose_preconditioner(columns, function, theta, damping, progress)
+    def precondition(function, theta, damping, history):
+        change = choose_preconditioner(columns, function, theta, damping, history)
         names[-1].append(str(change))
         return change
 

@@ -146,9 +146,9 @@ def test_a_first_step_that_is_far_too_long_is_shortened():
 
     function, asked, done = LogCosh(), [], []
 
-    def precondition(function, theta, damping, progress):
+    def precondition(function, theta, damping, history):
         asked.append(damping)
-        done.append(progress.n_iter)
+        done.append(history.n_iter)
         return Scaled(1 / np.cosh(theta), length=2)
 
     solution = minimize(function, np.array([8.0]), precondition, tol=1e-9, max_iter=100)
@@ -180,7 +180,7 @@ def test_the_end_of_float_precision_is_reported_and_not_run_into_again():
 def test_a_preconditioner_from_nearby_saves_building_one():
     built = []
 
-    def precondition(function, theta, damping, progress):
+    def precondition(function, theta, damping, history):
         built.append(theta)
         return Scaled(np.sqrt([1, 1e4, 1e8]))
 

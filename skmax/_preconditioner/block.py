@@ -8,16 +8,17 @@ import numpy as np
 from scipy import linalg
 
 from skmax._columns import ColumnStats
-from skmax._hessian import factorise, logit_curvature
+from skmax._hessian.factored import factorise
+from skmax._hessian.measure import logit_curvature
 from skmax._objective import Objective
-from skmax._preconditioner.base import Preconditioner, growing_stage_length
+from skmax._preconditioner.base import BasePreconditioner, growing_stage_length
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.sampling import complete, describe_sample, sample, sample_size
 from skmax._samples import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
-class BlockPreconditioner(Preconditioner):
+class BlockPreconditioner(BasePreconditioner):
     """The Hessian's blocks on the diagonal, one for each logit, weighted by that class's own curvature.
 
     It knows how the columns correlate for each class, and leaves the coupling of the classes to L-BFGS. For a block,

@@ -14,21 +14,22 @@ Blocks take no turns: on flavia32 (1907 x 50, 32 classes) their 381 iterations b
 import numpy as np
 
 from skmax._columns import ColumnStats
-from skmax._hessian import MOST_NUMBERS, evaluation_cost
+from skmax._hessian.cost import MOST_NUMBERS, evaluation_cost
 from skmax._objective import Objective
-from skmax._preconditioner.base import Preconditioner, Progress
+from skmax._preconditioner.base import BasePreconditioner
 from skmax._preconditioner.block import BlockPreconditioner
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.full import FullPreconditioner
+from skmax._preconditioner.history import History
 from skmax._preconditioner.kronecker import KroneckerPreconditioner
 from skmax._preconditioner.low_rank import LowRankPreconditioner
 from skmax._preconditioner.shared import SharedPreconditioner
 from skmax._samples import Float64Array
 
 # Taken whenever they suit the point, fit into memory and are worth their cost, in order of preference.
-_BEST: tuple[type[Preconditioner], ...] = (KroneckerPreconditioner, FullPreconditioner, BlockPreconditioner)
+_BEST: tuple[type[BasePreconditioner], ...] = (KroneckerPreconditioner, FullPreconditioner, BlockPreconditioner)
 # Those that take turns, in order of preference. The first is worth its cost only after some iterations.
-_OTHERS: tuple[type[Preconditioner], ...] = (LowRankPreconditioner, SharedPreconditioner)
+_OTHERS: tuple[type[BasePreconditioner], ...] = (LowRankPreconditioner, SharedPreconditioner)
 # Another form is tried if the rest of the search is expected to take more than this many times the stage of a trial,
 # which has about so many evaluations.
 _TRIALS, _TRIAL = 2, 15
@@ -39,18 +40,18 @@ def choose_preconditioner(
     objective: Objective,
     theta: Float64Array,
     damping: float = 0.0,
-    progress: Progress | None = None,
-) -> Preconditioner:
+    history: History | None = None,
+) -> BasePreconditioner:
     """The form of the Hessian at `theta` that promises the most, or the diagonal.
 
     `damping` is a number to add to the curvature of each standardized parameter. An objective that has taken many
     iterations is known to be so hard that a preconditioner may cost a share of them.
     """
-    progress = progress or Progress()
+    history = history or History()
     evaluation = evaluation_cost(objective)
 
-    def pays(form: type[Preconditioner]) -> bool:
-        worth = max(form.most_evaluations, form.evaluations_per_iteration * progress.n_iter) * evaluation
+    def pays(form: type[BasePreconditioner]) -> bool:
+        worth = max(form.most_evaluations, form.evaluations_per_iteration * history.n_iter) * evaluation
         fits = form.numbers(objective) <= MOST_NUMBERS
         return fits and form.cost(objective) <= worth and form.suits(objective, theta, damping)
 
@@ -61,19 +62,21 @@ def choose_preconditioner(
     if LowRankPreconditioner not in forms:  # which is better than the diagonal alone
         forms.append(DiagonalPreconditioner)
     costs = [form.cost(objective) / evaluation for form in forms]
-    return most_promising(forms, costs, progress).at(objective, columns, theta, damping)
+    return most_promising(forms, costs, history).at(objective, columns, theta, damping)
 
 
-def most_promising(forms: list[type[Preconditioner]], costs: list[float], progress: Progress) -> type[Preconditioner]:
+def most_promising(
+    forms: list[type[BasePreconditioner]], costs: list[float], history: History
+) -> type[BasePreconditioner]:
     """One of `forms`, whose `costs` are in evaluations."""
-    tried = {form: stage for form in forms if (stage := progress.last_of(form))}
-    last = progress.stages[-1] if progress.stages else None
+    tried = {form: stage for form in forms if (stage := history.last_of(form))}
+    last = history.stages[-1] if history.stages else None
     if last and last.form is DiagonalPreconditioner and LowRankPreconditioner in forms:
         return LowRankPreconditioner  # the same, and more
     if last is None or not tried:
         return forms[0]
-    fall = progress.fall(last)
-    left = float(np.log(max(last.gap / progress.target, 1.0)))
+    fall = history.fall(last)
+    left = float(np.log(max(last.gap / history.target, 1.0)))
     rest = left / fall * last.n_evaluations if fall > 0 else np.inf
     for form, cost in zip(forms, costs, strict=True):
         if form not in tried and rest > _TRIALS * (_TRIAL + 2 * cost):
@@ -81,7 +84,7 @@ def most_promising(forms: list[type[Preconditioner]], costs: list[float], progre
     if last.form in tried and rest <= _TRIAL:
         return last.form
     promise = {
-        form: progress.fall(tried[form]) / (tried[form].n_evaluations + cost)
+        form: history.fall(tried[form]) / (tried[form].n_evaluations + cost)
         for form, cost in zip(forms, costs, strict=True)
         if form in tried
     }

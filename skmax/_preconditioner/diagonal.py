@@ -7,14 +7,15 @@ from typing import Self
 import numpy as np
 
 from skmax._columns import ColumnStats
-from skmax._hessian import LEAST_CURVATURE, measure_diagonal
+from skmax._hessian.factored import LEAST_CURVATURE
+from skmax._hessian.measure import measure_diagonal
 from skmax._objective import Objective
-from skmax._preconditioner.base import Preconditioner, growing_stage_length
+from skmax._preconditioner.base import BasePreconditioner, growing_stage_length
 from skmax._samples import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
-class DiagonalPreconditioner(Preconditioner):
+class DiagonalPreconditioner(BasePreconditioner):
     """The diagonal of the Hessian: cheap for any number of parameters, blind to correlated columns.
 
     L-BFGS makes up for part of that from its memory, which ends with the stage, so the stages grow.

@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from typing import Self
 
 from skmax._columns import ColumnStats
-from skmax._hessian import FactoredHessian, measure, whole_hessian_numbers
+from skmax._hessian.cost import whole_hessian_numbers
+from skmax._hessian.factored import FactoredHessian
+from skmax._hessian.measure import measure
 from skmax._objective import Objective
-from skmax._preconditioner.base import Preconditioner
+from skmax._preconditioner.base import BasePreconditioner
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.sampling import complete, describe_sample, sample, sample_size
 from skmax._samples import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
-class FullPreconditioner(FactoredHessian, Preconditioner):
+class FullPreconditioner(FactoredHessian, BasePreconditioner):
     """The whole Hessian, or that of a sample of 4 rows for each parameter, which is enough where there are many more.
 
     It needs more arrays than the other forms while it is built, and may hold half as many numbers.

@@ -9,15 +9,17 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from skmax._columns import ColumnStats
-from skmax._hessian import LEAST_CURVATURE, evaluation_cost, factorise, measure_second_moment
+from skmax._hessian.cost import evaluation_cost
+from skmax._hessian.factored import LEAST_CURVATURE, factorise
+from skmax._hessian.measure import measure_second_moment
 from skmax._objective import Objective
-from skmax._preconditioner.base import Preconditioner
+from skmax._preconditioner.base import BasePreconditioner
 from skmax._preconditioner.full import FullPreconditioner
 from skmax._samples import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
-class KroneckerPreconditioner(Preconditioner):
+class KroneckerPreconditioner(BasePreconditioner):
     """The whole Hessian where all rows have the same probabilities p, as with zero coefficients.
 
     There it is A (x) B and the penalty, with A = diag(p) - p p^T and B the second moments of the columns. In the

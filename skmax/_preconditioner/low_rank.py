@@ -8,9 +8,10 @@ import numpy as np
 from scipy import linalg
 
 from skmax._columns import ColumnStats
-from skmax._hessian import LEAST_CURVATURE, MOST_NUMBERS
+from skmax._hessian.cost import MOST_NUMBERS
+from skmax._hessian.factored import LEAST_CURVATURE
 from skmax._objective import Objective
-from skmax._preconditioner.base import Preconditioner
+from skmax._preconditioner.base import BasePreconditioner
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.sampling import sample
 from skmax._samples import Float64Array
@@ -21,7 +22,7 @@ _RANK, _LEAST_CURVATURE_RATIO = 64, 2.0
 
 
 @dataclass(frozen=True, eq=False)
-class LowRankPreconditioner(Preconditioner):
+class LowRankPreconditioner(BasePreconditioner):
     """The diagonal, and for each logit the whole part of the few rows that have most of the curvature.
 
     Where most rows are sure of their class, that is nearly all: as much as a block would know, for a small part of its

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmax._columns import ColumnStats, squared_deviations
-from skmax._hessian import weighted_curvature
+from skmax._hessian.measure import weighted_curvature
 from skmax._objective import Objective
 from skmax._samples import Float64Array, LocalSamples
 

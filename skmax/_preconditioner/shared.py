@@ -33,9 +33,10 @@ import numpy as np
 from scipy import linalg
 
 from skmax._columns import ColumnStats
-from skmax._hessian import LEAST_CURVATURE, factorise, weighted_curvature
+from skmax._hessian.factored import LEAST_CURVATURE, factorise
+from skmax._hessian.measure import weighted_curvature
 from skmax._objective import Objective
-from skmax._preconditioner.base import Preconditioner, growing_stage_length
+from skmax._preconditioner.base import BasePreconditioner, growing_stage_length
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.sampling import complete, describe_sample, sample, sample_size
 from skmax._samples import Float64Array, LocalSamples
@@ -48,7 +49,7 @@ _PROBES = 8
 
 
 @dataclass(frozen=True, eq=False)
-class SharedPreconditioner(Preconditioner):
+class SharedPreconditioner(BasePreconditioner):
     """The mean block for all classes, with a factor for each: p^2 numbers and one Cholesky factorisation.
 
     It knows how the columns correlate, where there are too many classes and columns for a block each. Where the classes

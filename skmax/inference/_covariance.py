@@ -150,7 +150,7 @@ def std_errors(
     >>> from skmax.inference import std_errors
     >>> X, y = load_iris(return_X_y=True)
     >>> std_errors(SoftmaxRegression().fit(X, y), X, y)[:, 0].round(2).tolist()
-    [0.67, 0.5, 0.64]
+    [0.7, 0.48, 0.51]
     """
     with fitted(model, X, y, sample_weight) as fit:
         difference, _ = contrasts(fit, reference)

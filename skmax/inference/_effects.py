@@ -174,7 +174,7 @@ def marginal_effects(
     >>> X = X[["malic_acid", "ash", "magnesium"]]
     >>> table = marginal_effects(SoftmaxRegression(weight_decay=0).fit(X, y), X, y, at={"ash": 2.0}, features=["ash"])
     >>> table["effect"].round(2).tolist(), table["std_error"].round(2).tolist()
-    ([0.17, -0.84, 0.67], [0.2, 0.24, 0.15])
+    ([0.37, -0.61, 0.25], [0.09, 0.13, 0.06])
     """
     check_level(level)
     with fitted(model, X, y, sample_weight) as fit:

@@ -33,9 +33,10 @@ from sklearn.utils.validation import check_is_fitted
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._columns import ColumnStats
 from skmax._cv import SoftmaxRegressionCV
-from skmax._hessian import measure, measure_root
+from skmax._hessian.measure import measure, measure_root
+from skmax._infinity import n_unseparated
 from skmax._objective import Objective
-from skmax._path import Problem, independent_columns, n_unseparated
+from skmax._problem import Problem
 from skmax._samples import Block, Design, Float64Array, LocalSamples
 from skmax._separation import separation
 from skmax._softmax import FloatArray, losses_in_place
@@ -441,7 +442,7 @@ def fitted(
         columns, features = problem.columns, [f"x{j}" for j in range(given.n_features)] if names is None else names
         names = np.array([*features, *["intercept"] * given.fit_intercept], dtype=object)
         if decay == 0:
-            columns = independent_columns(problem, objective)
+            columns = problem.independent_columns(objective.samples)
             _check_independent(columns, names, given.fit_intercept)
         rows = encoding.present if given.n_logits > 1 else [True]
         parts = (part[rows].astype(np.float64) for part in (estimator.coef_, estimator.intercept_))

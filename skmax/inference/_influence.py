@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from skmax._base import MatrixLike
 from skmax._columns import ColumnStats
-from skmax._hessian import measure
+from skmax._hessian.measure import measure
 from skmax._leave_one_out import logit_covariances, rows_without
 from skmax._objective import Objective
 from skmax._samples import Float64Array, LocalSamples

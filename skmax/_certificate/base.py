@@ -1,0 +1,180 @@
+"""How far f is above its minimum: a bound where the whole Hessian is available, an estimate elsewhere.
+
+Half the squared Newton decrement, lambda^2 / 2 with lambda^2 = g^T H^-1 g, is the gap of a parabola. The loss is not
+one, but it is generalised self-concordant (F. Bach, 2010, Self-concordant analysis for logistic regression, Electronic
+Journal of Statistics 4, 384-414), and that says how far it can be from one.
+
+Along a line, phi(tau) = f(theta + tau d), a row adds to phi'' the variance, under its probabilities, of the change of
+its logits, and to phi''' their third central moment, which is at most the range of the change times the variance. So
+|phi'''| <= R phi'', with R the largest range of any row's change, and the penalty only helps. Hence
+phi''(tau) >= phi''(0) exp(-R tau). Integrated twice, with r = ||d||_H = phi''(0)^(1/2),
+
+    f(theta + d) >= f(theta) + <g, d> + r^2 (exp(-R) + R - 1) / R^2.
+
+Let c be the largest range that a step of unit length, ||d||_H = 1, can make, so that R <= c r. As the last term falls
+with R, and <g, d> >= -lambda r, the right hand side is at least its minimum over r, which is at c r = -log(1 - t):
+
+    f(theta) - min f  <=  lambda^2 psi(t),    psi(t) = [ t + (1 - t) log(1 - t) ] / t^2,    t = lambda c < 1.
+
+psi grows from 1/2 at t = 0, the parabola, to 1 at t = 1. Where t >= 1, nothing is known: outliers make c large.
+
+Along the line of the Newton step alone, the same inequality holds with the change R that this step makes in place of t.
+It estimates the whole gap, and is used where c cannot be computed. R also says how much the Hessian can have changed
+between two points: H(theta + d) lies between exp(-R) and exp(R) times H(theta).
+
+Likewise phi''(tau) <= phi''(0) exp(R tau). Integrated twice along a step d with <g, d> = -||d||_H^2, such as that of
+conjugate gradients, it is least at tau = log(1 + R) / R, which gives a lower bound of the gap:
+
+    f(theta) - min f  >=  ||d||_H^2 [ (1 + R) log(1 + R) - R ] / R^2.
+
+What an attempt to certify found to be left, and has not been gained since, is still left at the next attempt.
+
+A few rows may make c so large that the bound is void: outliers about which the model is so sure that they have next to
+no curvature. Without these rows D, f is smaller by their losses, which are positive, so that
+
+    f - min f  <=  sum_D (s_i / S) loss_i  +  (f_-D - min f_-D),
+
+and the bound of f_-D, which has a gradient and a Hessian of its own, may hold.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from skmax._samples import Float64Array
+
+# Below this t, psi equals 1/2 + t/6 to the digits that its own formula would lose.
+_FLAT = 1e-4
+_ROUNDING = 1e-12  # of f, relative to 1 + |f|
+# A step that changes every logit by less than this is so short that f is close to a parabola along it.
+SMALL = 0.1
+
+
+class Function(Protocol):
+    """The function f that is minimised, its gradient, and what a certificate needs to know about it."""
+
+    def __call__(self, theta: Float64Array) -> tuple[float, Float64Array]: ...
+
+    @property
+    def floor(self) -> float:
+        """A lower bound of f."""
+
+    @property
+    def has_weak_penalty(self) -> bool:
+        """Whether there may be directions of next to no curvature."""
+
+    def hessian_product(self, theta: Float64Array, direction: Float64Array) -> Float64Array: ...
+
+    def largest_change(self, step: Float64Array) -> float:
+        """The R of the module's docstring."""
+
+    def recedes(self, step: Float64Array) -> bool:
+        """Whether f falls for ever along `step`."""
+
+
+class LinearChange(Protocol):
+    """A change of variables theta = forward(v), in which the Hessian is close to the identity, and its transpose."""
+
+    def forward(self, v: Float64Array) -> Float64Array: ...
+
+    def backward(self, gradient: Float64Array) -> Float64Array: ...
+
+
+@dataclass(frozen=True)
+class Point:
+    theta: Float64Array
+    value: float
+    gradient: Float64Array
+
+    @classmethod
+    def of(cls, function: Function, theta: Float64Array) -> "Point":
+        return cls(theta, *function(theta))
+
+    def is_above(self, other: "Point") -> bool:
+        """Whether f is larger here by more than rounding explains."""
+        return not self.value <= other.value + _ROUNDING * (1 + abs(other.value))
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is known about f - min f at a point.
+
+    Attributes
+    ----------
+    gap : float
+        lambda^2 psi(t).
+    change : float
+        t. The gap is meaningful only if this is below 1.
+    is_bound : bool
+        Whether the gap is an upper bound and not just an estimate.
+    least : float
+        A lower bound of the gap.
+    doubt : float
+        How many times as large the gap may be.
+    """
+
+    gap: float
+    change: float
+    is_bound: bool
+    least: float = 0.0
+    doubt: float = 1.0
+
+    @classmethod
+    def of(cls, decrement: float, change: float, *, is_bound: bool) -> "Certificate":
+        """The certificate that follows from the Newton decrement lambda and the `change` t."""
+        return cls(float(decrement) ** 2 * _psi(change), float(change), is_bound)
+
+    @property
+    def holds(self) -> bool:
+        return self.change < 1
+
+    def within(self, tol: float) -> bool:
+        return bool(self.holds and self.doubt * self.gap <= tol)
+
+
+def _psi(t: float) -> float:
+    if t < _FLAT:
+        return 1 / 2 + t / 6
+    return float((t + (1 - t) * np.log1p(-t)) / t**2) if t < 1 else 1.0
+
+
+def lower_bound(square: float, change: float) -> float:
+    """The lower bound of the gap, of a step with ||d||_H^2 = `square` that makes the `change` R."""
+    if not change < np.inf:
+        return 0.0
+    share = ((1 + change) * np.log1p(change) - change) / change**2 if change > _FLAT else 1 / 2 - change / 6
+    return float(square * share)
+
+
+class Steps:
+    """The steps that an attempt may take: at most `left`. `accept` sees each, and returns True to end them."""
+
+    def __init__(self, left: int, accept: Callable[[Point], bool]) -> None:
+        self.left = left
+        self._accept = accept
+
+    def take(self, point: Point) -> None:
+        self.left = 0 if self._accept(point) else self.left - 1
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The outcome of an attempt to certify that f is within `tol` of its minimum.
+
+    Attributes
+    ----------
+    point : Point
+        The point where the attempt ended: where it began, or a lower one.
+    proof : Certificate
+    preconditioner : LinearChange
+        That of a point nearby.
+    recession : ndarray of shape (n_parameters,), or None
+        A step along which f falls for ever, if one was found.
+    """
+
+    point: Point
+    proof: Certificate
+    preconditioner: Any  # a LinearChange
+    recession: Float64Array | None = None

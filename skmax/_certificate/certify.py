@@ -1,0 +1,58 @@
+"""The choice of how to certify a point: by Newton steps and a bound, or by an estimate."""
+
+import dataclasses
+
+import numpy as np
+
+from skmax._certificate.base import SMALL, Attempt, Certificate, Function, LinearChange, Point, Steps
+from skmax._certificate.conjugate_gradients import affordable_steps, by_conjugate_gradients
+from skmax._certificate.infinity import to_infinity
+from skmax._certificate.newton import by_newton
+from skmax._hessian.whole import WholeHessian
+
+_HOPELESS = 3.0  # times `tol`: the estimate of a gap that is known to be larger is not refined
+
+
+def certify(
+    function: Function,
+    point: Point,
+    preconditioner: LinearChange,
+    hessian: WholeHessian | None,
+    tol: float,
+    *,
+    n_iter: int,
+    steps: Steps,
+    final: bool,
+) -> Attempt:
+    """Bound or estimate the gap at `point`, or at a lower point that `steps` lead to on the way.
+
+    `hessian` is None where measuring the whole Hessian would take too long. The `final` attempt estimates the gap even
+    if it is far above `tol`, and takes steps that are normally left to L-BFGS, which is better at them.
+    """
+    floor = Certificate(max(0.0, point.value - function.floor), 0.0, is_bound=True)
+    if hessian is not None:
+        attempt, step = by_newton(function, point, preconditioner, hessian, steps, final)
+        if not attempt.proof.holds and attempt.preconditioner.is_singular():
+            # Products of the Hessian with vectors have more digits than its factor.
+            proof, _ = by_conjugate_gradients(function, attempt.point, attempt.preconditioner)
+            if proof.change < SMALL:
+                attempt = dataclasses.replace(attempt, proof=proof)
+        floor = dataclasses.replace(floor, gap=max(0.0, attempt.point.value - function.floor))
+    elif floor.within(tol):
+        return Attempt(point, floor, preconditioner)
+    else:
+        enough = np.inf if final else _HOPELESS * tol
+        proof, step = by_conjugate_gradients(function, point, preconditioner, affordable_steps(n_iter), enough)
+        attempt = Attempt(point, proof, preconditioner)
+    if attempt.proof.within(tol):
+        return attempt
+    if floor.within(tol) or not attempt.proof.gap <= floor.gap:
+        return dataclasses.replace(attempt, proof=floor)
+    if attempt.proof.gap <= tol and function.recedes(step):
+        return to_infinity(function, attempt, step, hessian, tol, steps)
+    if hessian is None and steps.left > 0:  # otherwise they have been taken already
+        further = Point.of(function, point.theta + step / max(1.0, attempt.proof.change))
+        if further.value < point.value:
+            steps.take(further)
+            return dataclasses.replace(attempt, point=further)
+    return attempt

@@ -1,0 +1,99 @@
+"""Newton steps to the last digits, and a bound of the gap where they end."""
+
+import dataclasses
+
+import numpy as np
+
+from skmax._certificate.base import SMALL, Attempt, Certificate, Function, LinearChange, Point, Steps
+from skmax._certificate.bound import bound
+from skmax._hessian.factored import FactoredHessian
+from skmax._hessian.whole import WholeHessian
+from skmax._samples import Float64Array
+
+# Newton steps end at this decrement: logits are then within this distance, times the spread of the rows, of those at
+# the minimum. The second number of Hessians may be built whatever they cost, up to the third if they cost no more than
+# as many evaluations.
+_LAST_DECREMENT, _LEAST_HESSIANS, _MOST_HESSIANS = 1e-10, 4, 20
+# From this decrement, where f has no digits left, a last step is taken without an evaluation.
+_BLIND = 1e-8
+# A step must reduce the decrement to less than this share of it. (Along a direction in which f falls for ever, as
+# exp(-tau), each step leaves 1/e of it.)
+_CONTRACTS = 0.3
+# A Newton step that does not reduce the decrement has reached the limit of rounding if it is `SMALL`. Otherwise it is
+# shortened, unless it changes a logit by more than the first number, or the Hessian costs more evaluations than the
+# second: L-BFGS does better in both cases.
+_FARTHEST, _CHEAP = 20.0, 3.0
+_AWAY = 2.0  # the change of a logit since the Hessian was measured, beyond which a bound requires a new one
+
+
+def by_newton(
+    function: Function,
+    point: Point,
+    preconditioner: LinearChange,
+    hessian: WholeHessian,
+    steps: Steps,
+    final: bool,
+) -> tuple[Attempt, Float64Array]:
+    """Newton steps to the last digits, as long as each reduces the decrement a lot, and a bound of the gap.
+
+    1. Take Newton steps with the Hessian of the first point. A step that does not contract is shortened by the factor
+       log(1 + R) / R, the best by the inequality of `skmax._certificate.base`, which always makes f lower.
+    2. If the steps ended because the Hessian is out of date, go to 1 with a new one at the point where they ended.
+    3. Bound the gap. The bound accounts for the change of the Hessian since it was built, a factor of at most exp(R).
+
+    The second value is the next Newton step.
+    """
+    if isinstance(preconditioner, FactoredHessian) and preconditioner.exact_at is point.theta:
+        change = preconditioner
+    else:
+        change = hessian.at(point.theta)
+    most = max(_LEAST_HESSIANS, min(_MOST_HESSIANS, int(_MOST_HESSIANS / hessian.evaluations)))
+    farthest = np.inf if final else _FARTHEST if hessian.evaluations <= _CHEAP else 0.0
+    for n_hessians in range(1, most + 1):
+        base, v = point, change.backward(point.gradient)
+        decrement, rate, stale = float(np.linalg.norm(v)), _CONTRACTS, False
+        while not (decrement <= _BLIND and rate * decrement <= _LAST_DECREMENT) and not stale and steps.left > 0:
+            step = -change.forward(v)
+            candidate = Point.of(function, point.theta + step)
+            v_there = change.backward(candidate.gradient)
+            rate = float(np.linalg.norm(v_there)) / decrement
+            if not rate < _CONTRACTS or candidate.is_above(point):
+                spread = function.largest_change(step)
+                if not SMALL <= spread <= farthest or function.recedes(step):
+                    break
+                candidate = Point.of(function, point.theta + np.log1p(spread) / spread * step)
+                if candidate.is_above(point):
+                    break
+                v_there, stale = change.backward(candidate.gradient), True
+            # The points are so close that only rounding decides at which one f is lower.
+            point = dataclasses.replace(candidate, value=min(candidate.value, point.value))
+            v, decrement = v_there, float(np.linalg.norm(v_there))
+            steps.take(point)
+            # A new Hessian needs three steps. It pays if this one needs more than these and the cost of a new one.
+            stale = stale or _steps_to_go(decrement, rate) > hessian.evaluations + 3
+        if not stale or n_hessians == most or steps.left <= 0:
+            break
+        change = hessian.at(point.theta)
+    moved = 0.0 if point is base else function.largest_change(point.theta - base.theta)
+    if moved > _AWAY:
+        change, moved = hessian.at(point.theta), 0.0
+        v = change.backward(point.gradient)
+        decrement = float(np.linalg.norm(v))
+    proof = bound(hessian, change, point.theta, np.exp(moved / 2), decrement)
+    step = -change.forward(v)
+    if proof.holds and decrement > _LAST_DECREMENT and rate * decrement <= _LAST_DECREMENT and steps.left > 0:
+        point = dataclasses.replace(point, theta=point.theta + step)
+        steps.take(point)
+    if not proof.holds:
+        # Rounding may end the steps before the bound, which is crude, holds.
+        spread = function.largest_change(step)
+        sure = spread < SMALL and not change.is_singular()
+        proof = Certificate.of(decrement, spread if sure else max(1.0, spread), is_bound=False)
+    return Attempt(point, proof, change), step
+
+
+def _steps_to_go(decrement: float, rate: float) -> float:
+    """The number of steps to `_LAST_DECREMENT`, if each reduces the decrement by the factor `rate`."""
+    if decrement <= _LAST_DECREMENT or not 0 < rate < 1:
+        return 0.0
+    return float(np.log(_LAST_DECREMENT / decrement) / np.log(rate))

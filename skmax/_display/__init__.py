@@ -1,0 +1,7 @@
+"""Plots that follow scikit-learn's conventions for displays. Matplotlib is imported only where something is drawn."""
+
+from skmax._display.convergence import ConvergenceDisplay
+from skmax._display.path import PathDisplay
+from skmax._display.softmax import SoftmaxDisplay
+
+__all__ = ["ConvergenceDisplay", "PathDisplay", "SoftmaxDisplay"]

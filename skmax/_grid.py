@@ -1,0 +1,75 @@
+"""The grid of weight decays for a search: its ends, checks of a given one, and whether it ends too early."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skmax._columns import ColumnStats
+from skmax._problem import Problem, initial_parameters
+from skmax._samples import Float64Array
+from skmax._target import naming
+
+# At the strong end of the grid, no fit is better than the class frequencies by more than this share of their entropy.
+# At the weak end, the prior distribution that the penalty stands for gives the logits of a typical row a variance of
+# one over this number.
+_STRONG_END, _WEAK_END = 0.01, 0.001
+# Whether the scores still rise at an end of the grid is told over this factor of weight decay.
+_DECADE = 9.99
+
+
+def grid(problem: Problem, n_weight_decays: int) -> Float64Array:
+    """Weight decays between the ends that the docstring of `SoftmaxRegressionCV` states.
+
+    As f is convex, loss(W) >= loss(0) + <G, W> with G the gradient at zero coefficients, so that no W gains more
+    than max_W -<G, W> - weight_decay / 2 ||W||^2 = ||G||^2 / (2 weight_decay).
+
+    S f is minus the logarithm of a posterior density in which the coefficients have independent normal distributions of
+    variance 1 / (S weight_decay) before the data are seen. The logit of a row x less the mean then has the variance
+    ||x - mean||^2 / (S weight_decay). The squared length of a typical row is the sum of the columns' variances v_j. A
+    few long columns would make nearly all of that sum, and hide what a grid for the others has to be, so that p times
+    their median stands for it.
+    """
+    encoding, objective, given = problem.encoding, problem.objective, problem.given
+    strong = 0.0
+    if not encoding.is_certain:  # else the entropy is 0 and there is nothing to gain
+        gradient = objective.split(objective(initial_parameters(problem))[1])[0]
+        entropy = -np.sum(encoding.frequency * np.log(encoding.frequency))
+        strong = np.sum(gradient**2) / (2 * _STRONG_END * entropy)
+    columns = ColumnStats.of(given.samples, centred=given.fit_intercept)
+    weak = _WEAK_END * given.n_features * np.median(columns.scale**2) / encoding.weight_sum
+    # Without this, the ends could be out of order where the columns carry no information on the classes.
+    strong = max(strong, 100 * weak)
+    return np.geomspace(strong, weak, n_weight_decays)
+
+
+def check_weight_decays(weight_decays: ArrayLike) -> Float64Array:
+    """Check the weight decays, and sort them from the strongest to the weakest."""
+    with naming("weight_decays", f"an integer, or finite numbers of at least 0; got {weight_decays!r}"):
+        decays = np.asarray(weight_decays, dtype=np.float64)
+    if decays.ndim != 1 or not len(decays) or not np.all((decays >= 0) & np.isfinite(decays)):
+        raise ValueError(f"weight_decays must be an integer, or finite numbers of at least 0; got {weight_decays!r}.")
+    return -np.sort(-decays)
+
+
+def end_of_grid(weight_decays: Float64Array, scores: Float64Array, *, from_data: bool) -> str | None:
+    """The text of a warning if the scores still rise at an end of the grid, or None.
+
+    They do if the best mean score is more than one standard error above that of a weight decay ten times away.
+    Beyond the first of a grid `from_data`, there is only the model of the class frequencies.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = scores.mean(axis=0)
+        best, last = int(np.nanargmax(mean)), len(mean) - 1
+        if last == 0 or best not in (0, last) or weight_decays[best] == 0 or (from_data and best == 0):
+            return None
+        # Neighbours of a fine grid differ by next to nothing, wherever they are.
+        ratio = np.maximum(weight_decays, weight_decays[best]) / np.minimum(weight_decays, weight_decays[best])
+        far = np.flatnonzero(ratio >= _DECADE)
+        away = far[ratio[far].argmin()] if len(far) else ratio.argmax()
+        error = scores[:, best].std() / np.sqrt(max(len(scores) - 1, 1))
+        if not mean[best] - mean[away] > error:
+            return None
+    place, what = ("first", "stronger") if best == 0 else ("last", "weaker")
+    return (
+        f"The best of the weight_decays, {weight_decays[best]:.2g}, is the {place} of the grid, and the scores still "
+        f"rise towards it: the best of all may be {what}. Pass weight_decays that include {what} ones."
+    )

@@ -1,0 +1,170 @@
+"""The Hessian of the objective in standardized columns and its Cholesky factor, d^3 / 3 multiplications."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+from scipy import linalg
+
+from skmax._change_of_variables import ChangeOfVariables
+from skmax._columns import ColumnStats, Triangle
+from skmax._hessian.measure import measure, measure_root
+from skmax._objective import Objective
+from skmax._samples import Float64Array
+
+# Where no row is uncertain, a parameter has no curvature; its steps must not be infinite. The curvature of a parameter
+# whose column has unit spread is at most 1/4 plus the weight decay.
+LEAST_CURVATURE = 1e-12
+# The largest share of the inverse Hessian's trace that the jitter may hide from a bound.
+_HIDDEN = 0.5
+# Rounding may have made a pivot smaller than this of a Hessian of unit diagonal. The jitter of one that is factorised
+# from its rows is the smallest that rounding requires.
+_SINGULAR, _ROOT_JITTER = 1e-9, 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class FactoredHessian(ChangeOfVariables):
+    """The Hessian H = diag(1/r) L L^T diag(1/r) at one point, up to a jitter, with v = L^T diag(1/r) (W~, b~).
+
+    Attributes
+    ----------
+    measured : ndarray of shape (n_parameters, n_parameters)
+        The Hessian of the loss, or the R of its QR factorisation if `by_rows`.
+    exact_at : ndarray of shape (n_parameters,), or None
+        The point, if `measured` is the Hessian itself there and not one of a sample of rows or of float32 products.
+    inverse_root, factor, jitter
+        r, L and the number that was added to the diagonal of L L^T.
+    """
+
+    takes_turns: ClassVar[bool] = False
+
+    measured: Float64Array
+    by_rows: bool = False
+    exact_at: Float64Array | None = None
+    inverse_root: Float64Array = dataclasses.field(default_factory=lambda: np.empty(0))
+    factor: Float64Array = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+    jitter: float = 0.0
+
+    @classmethod
+    def of_all_rows(
+        cls,
+        objective: Objective,
+        columns: ColumnStats,
+        theta: Float64Array,
+        damping: float = 0.0,
+        *,
+        by_rows: bool = False,
+    ) -> Self:
+        """The Hessian at `theta`, by a QR factorisation of its rows or by sums of their squares."""
+        measured = measure_root(objective, columns, theta) if by_rows else measure(objective, columns, theta)
+        exact = by_rows or (objective.samples.dtype == np.float64 and not damping)
+        change = cls(
+            columns, objective.n_logits, objective.fit_intercept, damping, measured, by_rows, theta if exact else None
+        )
+        return change.penalised(objective)
+
+    def __str__(self) -> str:
+        return "full"
+
+    def stage_length(self, n_stages: int) -> int:
+        return 8
+
+    def penalised(self, objective: Objective) -> Self:
+        penalty = np.tile(self._penalty(objective), self.n_logits)
+        factorise = self._factorise_root if self.by_rows else self._factorise_hessian
+        inverse_root, factor, jitter = factorise(penalty)
+        return dataclasses.replace(self, inverse_root=inverse_root, factor=factor, jitter=jitter)
+
+    def _factorise_hessian(self, penalty: Float64Array) -> tuple[Float64Array, Float64Array, float]:
+        curvature = self.measured
+        if self.n_logits > 1:
+            # No step goes along the redundant direction, the same for all classes. Any curvature there will do.
+            table = curvature.reshape(self.n_logits, -1, self.n_logits, penalty.size // self.n_logits).copy()
+            every = np.arange(table.shape[1])
+            mean = (curvature.diagonal() + penalty).reshape(self.n_logits, -1).mean(axis=0)
+            table[:, every, :, every] += mean[:, None, None] / self.n_logits
+            curvature = table.reshape(curvature.shape)
+        return factorise(curvature, penalty)
+
+    def _factorise_root(self, penalty: Float64Array) -> tuple[Float64Array, Float64Array, float]:
+        root = self.measured
+        square = np.square(root).sum(axis=0) + penalty
+        rows = [root, np.diag(np.sqrt(penalty))]
+        if self.n_logits > 1:  # as in `_factorise_hessian`
+            mean = square.reshape(self.n_logits, -1).mean(axis=0)
+            rows.append(np.tile(np.diag(np.sqrt(mean / self.n_logits)), self.n_logits))
+        triangle = Triangle.of(np.vstack(rows)).matrix
+        norm = np.linalg.norm(triangle, axis=0)
+        empty = norm == 0
+        inverse_root = 1 / np.where(empty, 1, norm)
+        triangle *= inverse_root
+        diagonal = triangle.diagonal()
+        least = np.where(np.abs(diagonal) < np.sqrt(_ROOT_JITTER), np.sqrt(_ROOT_JITTER), diagonal)
+        np.fill_diagonal(triangle, np.where(empty, 1, least))
+        return inverse_root, np.asfortranarray(triangle.T), _ROOT_JITTER
+
+    def is_singular(self) -> bool:
+        """Whether rounding hides some of the Hessian, or nearly does."""
+        return bool(np.square(self.factor.diagonal()).min() < _SINGULAR)
+
+    def inverse(self) -> Float64Array:
+        """H^-1 on the steps that sum to zero over the classes, in standardized columns, of shape (d, d)."""
+        half = self._inverse_factor()
+        return half.T @ half
+
+    def inverse_product(self, gradient: Float64Array) -> Float64Array:
+        """The product of H^-1 with `gradient`, on the same steps, both flat and in the coordinates of theta."""
+        return self.forward(self.backward(gradient))
+
+    def _inverse_factor(self) -> Float64Array:
+        """A square root of `inverse`, of shape (d, d)."""
+        n_logits, size = self.n_logits, len(self.inverse_root)
+        half = linalg.solve_triangular(self.factor, np.diag(self.inverse_root), lower=True, check_finite=False)
+        if n_logits > 1:
+            table = half.reshape(size, n_logits, -1)
+            half = (table - table.mean(axis=1, keepdims=True)).reshape(size, size)
+        return half
+
+    def longest_steps(self) -> Float64Array:
+        """Bounds b_j such that a step of unit length changes a row's difference of two logits by sum_j |x~_ij| b_j.
+
+        With m_kj the norm of the step of unit length that changes parameter kj most, which is the root of the diagonal
+        of H^-1, two classes make a difference of at most sum_j |x~_ij| (m_kj + m_lj). The jitter of the factor makes
+        steps shorter in directions of no curvature. The bounds are infinite if the jitter hides those directions.
+        """
+        half = self._inverse_factor()
+        hidden = self.jitter * np.square(half / self.inverse_root).sum()
+        if not hidden < _HIDDEN:
+            return np.full(half.shape[1] // self.n_logits, np.inf)
+        norm = np.sqrt(np.square(half).sum(axis=0) / (1 - hidden)).reshape(self.n_logits, -1).max(axis=0)
+        return norm if self.n_logits == 1 else 2 * norm
+
+    def _from_v(self, v: Float64Array) -> Float64Array:
+        return self.inverse_root * linalg.blas.dtrsv(self.factor, v, lower=1, trans=1)
+
+    def _to_v(self, gradient: Float64Array) -> Float64Array:
+        return linalg.blas.dtrsv(self.factor, self.inverse_root * gradient, lower=1)
+
+
+def factorise(curvature: Float64Array, penalty: Float64Array) -> tuple[Float64Array, Float64Array, float]:
+    """(r, L, jitter) with curvature + diag(penalty) + jitter diag(1/r^2) = diag(1/r) L L^T diag(1/r)."""
+    hessian = curvature + np.diag(penalty)
+    # Nothing depends on a parameter of no curvature at all: any curvature will do.
+    empty = np.flatnonzero(hessian.diagonal() == 0)
+    hessian[empty, empty] = 1
+    # Scaled to a unit diagonal, so that the jitter is relative to each parameter's own curvature.
+    inverse_root = 1 / np.sqrt(np.maximum(hessian.diagonal(), LEAST_CURVATURE))
+    hessian *= inverse_root
+    hessian *= inverse_root[:, None]
+    diagonal = hessian.diagonal().copy()
+    # Redundant logits, duplicate and constant columns make it singular; rounding may make it slightly indefinite.
+    jitter = 1e-13
+    while True:
+        np.fill_diagonal(hessian, diagonal + jitter)
+        try:
+            # In Fortran's order, as BLAS wants it: `solve_triangular` would check it in every call, for 20 us.
+            factor = np.asfortranarray(linalg.cholesky(hessian, lower=True, check_finite=False))
+            return inverse_root, factor, jitter
+        except linalg.LinAlgError:
+            jitter *= 100

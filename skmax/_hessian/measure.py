@@ -1,0 +1,151 @@
+"""Measurements of the Hessian of the loss in standardized columns: sums over rows.
+
+As diag(p) - p p^T = sum_{k<l} p_k p_l (e_k - e_l) (e_k - e_l)^T, the Hessian of the loss is made of one matrix for each
+pair of classes, G_kl = (1/S) sum_i s_i p_ik p_il x~_i x~_i^T, which takes a quarter of the multiplications of a Gram
+matrix of d columns, n_rows d^2 / 2 for d parameters.
+
+A sum of squares keeps half of the digits: beside the square of an outlier, 1e8 times as long, the others are lost. As
+diag(p) - p p^T = sum_k p_k (e_k - p) (e_k - p)^T, the Hessian is also R^T R with R from a QR factorisation of the rows
+(s_i p_ik / S)^(1/2) (e_k - p_i) (x) x~_i, one for each row of X and each class, which keeps all of them.
+"""
+
+import numpy as np
+
+from skmax._columns import ColumnStats, Triangle, squared_deviations
+from skmax._objective import Objective
+from skmax._samples import Block, Float64Array, LocalSamples
+from skmax._softmax import FloatArray, normalize_in_place
+
+# Up to this many pairs of classes get a matrix product each: 2 to 7 times as fast for one pair, as fast for ten. More
+# pairs are computed together, column by column.
+_FEW_PAIRS = 10
+
+
+def measure(objective: Objective, columns: ColumnStats, theta: Float64Array) -> Float64Array:
+    """The Hessian of the loss without the penalty, of shape (d, d), with the classes varying slowest."""
+    n_logits, n_columns = objective.n_logits, objective.n_columns
+    size = n_logits * n_columns
+    first, second = np.triu_indices(n_logits, 1)
+    gram = objective.samples.sum(_pairs, theta, columns, cost=max(len(first), 1) * n_columns**2)
+    hessian = np.zeros((n_logits, n_columns, n_logits, n_columns))
+    if n_logits == 1:
+        hessian[0, :, 0] = gram[0]
+    else:
+        hessian[first, :, second] = hessian[second, :, first] = -gram
+        every = np.arange(n_logits)
+        hessian[every, :, every] = -hessian.sum(axis=2)
+    hessian /= objective.samples.weight_sum
+    return hessian.reshape(size, size)
+
+
+def measure_root(objective: Objective, columns: ColumnStats, theta: Float64Array) -> Float64Array:
+    """The R of the module's docstring."""
+    root = objective.samples.sum(_square_roots, theta, columns, cost=objective.n_logits * theta.size**2).matrix
+    root /= np.sqrt(objective.samples.weight_sum)
+    return root
+
+
+def measure_diagonal(objective: Objective, columns: ColumnStats, theta: Float64Array) -> Float64Array:
+    """The diagonal of the Hessian of the loss, of shape (n_logits, n_columns)."""
+    diagonal = objective.samples.sum(_diagonal, theta, columns, cost=objective.cost) / objective.samples.weight_sum
+    diagonal[:, : objective.n_features] /= columns.unit
+    return diagonal
+
+
+def measure_second_moment(objective: Objective, columns: ColumnStats) -> Float64Array:
+    """The weighted mean of x~_i x~_i^T."""
+    samples = objective.samples
+    return samples.sum(_second_moment, columns, cost=samples.n_columns**2) / samples.weight_sum
+
+
+def logit_curvature(probability: FloatArray) -> FloatArray:
+    """The second derivative of each row's loss in each of its logits, p_i (1 - p_i), class-major."""
+    return probability * (1 - probability)
+
+
+def weighted_curvature(block: Block, coef: FloatArray, intercept: FloatArray) -> FloatArray:
+    """s_i p_i (1 - p_i) of the rows of a block, class-major."""
+    curvature = logit_curvature(block.probability(coef, intercept))
+    if block.weight is not None:
+        curvature *= block.weight
+    return curvature
+
+
+def _pairs(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats) -> Float64Array:
+    """S G_kl of the module's docstring, of shape (n_pairs, n_columns, n_columns).
+
+    A single logit makes a pair with the 0 of the other class.
+    """
+    n_logits, n_columns, parameters = samples.n_logits, samples.n_columns, samples.parameters(theta)
+    first, second = np.triu_indices(n_logits, 1)
+    total = np.zeros((max(len(first), 1), n_columns, n_columns))
+    for block in samples.blocks(len(total) + n_columns, within):
+        probability = block.probability(*parameters)
+        standardized = np.ascontiguousarray(columns.standardized(block, samples.fit_intercept).T)
+        product = logit_curvature(probability) if n_logits == 1 else probability[first] * probability[second]
+        if block.weight is not None:
+            product *= block.weight
+        if len(product) <= _FEW_PAIRS:
+            for pair, weights in zip(total, product, strict=True):
+                pair += (standardized * weights) @ standardized.T
+        else:
+            for column in range(n_columns):
+                moment = product @ (standardized[column:] * standardized[column]).T
+                total[:, column, column:] += moment
+                total[:, column + 1 :, column] += moment[:, 1:]
+    return total
+
+
+def _square_roots(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats) -> Triangle:
+    """S^(1/2) R of the module's docstring."""
+    n_logits, size, parameters = samples.n_logits, theta.size, samples.parameters(theta)
+    total = Triangle(np.empty((0, size)))
+    for block in samples.blocks(n_logits * size, within):
+        standardized, weight = columns.standardized(block, samples.fit_intercept), block.weight
+        logits = block.raw_prediction(*parameters)
+        probability = logits.copy()
+        normalize_in_place(probability)
+        if n_logits == 1:
+            normalize_in_place(np.negative(logits, out=logits))
+            root = np.sqrt(probability * logits).T
+            rows = (root if weight is None else root * np.sqrt(weight)[:, None]) * standardized
+        else:
+            # e_k - p, of which 1 - p_k is the sum of the others: as a difference it would lose its digits.
+            away = np.tile(-probability, (n_logits, 1, 1))
+            for k in range(n_logits):
+                away[k, k] = np.delete(probability, k, axis=0).sum(axis=0)
+            away *= np.sqrt(probability if weight is None else probability * weight)[:, None]
+            rows = np.einsum("kli,ij->kilj", away, standardized).reshape(-1, size)
+        total += Triangle.of(rows)
+    return total
+
+
+def _diagonal(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats) -> Float64Array:
+    """The sum of s_i p_i (1 - p_i) (x_i - mean, 1)^2, of shape (n_logits, n_columns), or that of turned columns."""
+    mean, parameters = columns.mean, samples.parameters(theta)
+    total = np.zeros((samples.n_logits, samples.n_columns))
+
+    def weighted(block: Block) -> FloatArray:
+        curvature = weighted_curvature(block, *parameters)
+        if samples.fit_intercept:
+            total[:, -1] += curvature.sum(axis=1)
+        return curvature
+
+    if samples.is_sparse and columns.turn is None:  # without filling x
+        for block in samples.blocks(samples.n_columns, within):
+            curvature = weighted(block)
+            moment, square = block.moments(curvature)
+            total[:, : len(mean)] += square + mean**2 * curvature.sum(axis=1)[:, None] - 2 * mean * moment
+    else:
+        for block, _, square in squared_deviations(samples, within, columns):
+            total[:, : len(mean)] += weighted(block) @ square
+    return total
+
+
+def _second_moment(samples: LocalSamples, within: slice, columns: ColumnStats) -> Float64Array:
+    """The sum of s_i x~_i x~_i^T."""
+    total = np.zeros((samples.n_columns, samples.n_columns))
+    for block in samples.blocks(samples.n_columns, within):
+        standardized, weight = columns.standardized(block, samples.fit_intercept), block.weight
+        total += standardized.T @ standardized if weight is None else (standardized.T * weight) @ standardized
+    return total

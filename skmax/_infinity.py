@@ -1,0 +1,71 @@
+"""Fits without weight decay whose minimum is at infinity: how they are noticed, certified and described."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from skmax._certificate import INFINITY, Certificate, Point, approach_infinity
+from skmax._columns import ColumnStats
+from skmax._hessian.whole import WholeHessian
+from skmax._objective import Objective
+from skmax._samples import Float64Array, LocalSamples
+from skmax._separation import separation
+from skmax._solver import Solution
+from skmax._target import Encoding
+
+
+def with_separation(solution: Solution, objective: Objective, columns: ColumnStats, tol: float) -> Solution:
+    """Correct the `solution` without weight decay if the search did not notice that the minimum is at infinity."""
+    gap = solution.value - objective.floor
+    if solution.recession is not None or (solution.converged and gap > tol):
+        return solution
+    if gap <= tol and not n_unseparated(objective, solution.theta):
+        return solution
+    found = separation(objective, columns)
+    if found is None:
+        return solution
+    if found.complete:
+        # The margin of this step is log(10 n_classes / tol), so that no row's loss is more than tol.
+        theta = np.log(10 * objective.n_classes / min(tol, 1.0)) * found.step
+        value = objective.value(theta)
+        proof = Certificate(value, 0.0, is_bound=True)
+        curve = [*solution.loss_curve[:-1], value]
+        return Solution(theta, value, proof, proof.within(tol), curve, solution.preconditioner)
+    if not objective.recession(found.step).is_one():
+        return solution
+    solution = dataclasses.replace(solution, converged=False, recession=found.step)
+    hessian = WholeHessian(objective, columns)
+    if hessian.pays(solution.n_iter):
+        point = Point.of(objective, solution.theta)
+        _, proof = approach_infinity(objective, point, INFINITY * found.step, hessian, solution.certificate, tol)
+        if proof.holds:
+            solution = dataclasses.replace(solution, certificate=dataclasses.replace(proof, change=np.inf))
+    return solution
+
+
+def n_unseparated(objective: Objective, theta: Float64Array) -> int:
+    """The number of rows whose class has no more than half of the probability.
+
+    If there are none, larger logits fit ever better. A target that is spread over classes keeps its logits finite.
+    """
+    return objective.samples.sum(_unseparated, theta, cost=objective.cost)
+
+
+def _unseparated(samples: LocalSamples, within: slice, theta: Float64Array) -> int:
+    """`n_unseparated` among the rows `within`."""
+    parameters, count = samples.parameters(theta), 0
+    for block in samples.blocks(samples.n_logits, within):
+        off = np.abs(block.residual(block.probability(*parameters))).max(axis=0) >= 0.5
+        if block.target.ndim == 2:
+            off |= block.target.max(axis=1) < 1
+        count += int(np.count_nonzero(block.with_positive_weight(off)))
+    return count
+
+
+def receding_classes(encoding: Encoding, objective: Objective, solution: Solution) -> list[Any] | None:
+    """The classes whose rows change most along the step along which the objective falls for ever, if there is one."""
+    if solution.recession is None:
+        return None
+    change = objective.recession(solution.recession).change
+    return encoding.classes[encoding.present][change > change.max() / 2].tolist()
