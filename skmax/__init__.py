@@ -1,13 +1,14 @@
 """Softmax (multinomial logistic) regression for scikit-learn users."""
 
 from skmax._cv import SoftmaxRegressionCV
-from skmax._display import ConvergenceDisplay, PathDisplay, SoftmaxDisplay
+from skmax._display import CoefficientDisplay, ConvergenceDisplay, PathDisplay, SoftmaxDisplay
 from skmax._estimator import SoftmaxRegression
 from skmax._scorer import neg_cross_entropy_scorer
 from skmax._softmax import cross_entropy, log_softmax, softmax
 
 __version__ = "0.1.0"
 __all__ = [
+    "CoefficientDisplay",
     "ConvergenceDisplay",
     "PathDisplay",
     "SoftmaxDisplay",

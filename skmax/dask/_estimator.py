@@ -157,7 +157,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         if not is_dask(X):
             return self.to_local()._objective_again(X, y, sample_weight, pool)
         partitions, feature_names = self._load(X, y, sample_weight)
-        names = getattr(self, "feature_names_in_", []), [] if feature_names is None else feature_names
+        names: Any = getattr(self, "feature_names_in_", []), [] if feature_names is None else feature_names
         for name, before, now in [
             ("n_features", self.n_features_in_, X.shape[1]),
             ("feature names", list(names[0]), list(names[1])),

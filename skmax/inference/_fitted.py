@@ -59,9 +59,9 @@ _NEGLIGIBLE_SHIFT, _NEGLIGIBLE_FREEDOM = 0.1, 0.02
 # which keeps twice the digits, if that takes no more than this many multiplications, about a minute.
 _ILL_CONDITIONED, _MOST_BY_ROWS = 1e-8, 3e11
 _LEAST_DIGITS = 1e-12
-# A Newton step that changes a difference of two logits by more than this has not arrived: without weight decay, perhaps
-# because the minimum is at infinity.
-_LARGEST_STEP = 0.1
+# Without weight decay, a Newton step that changes a difference of two logits by more than this has not arrived, perhaps
+# because the minimum is at infinity: on the way there, each step changes some by about 1.
+_LARGEST_STEP = 0.3
 _MOST_NAMES = 8
 # The numbers in the table of sums over the rows of each cluster; more clusters take several passes.
 _CLUSTER_NUMBERS = 2**23
@@ -240,13 +240,13 @@ class Fitted:
             raise ValueError(self._separated(self.theta))
         step = self._newton_step
         theta = self.columns.step(step, objective.fit_intercept).ravel()
-        if objective.largest_change(theta) > _LARGEST_STEP:
+        if objective.weight_decay == 0 and objective.largest_change(theta) > _LARGEST_STEP:
             if objective.recedes(theta):
                 raise ValueError(self._separated(theta))
-            found = separation(objective, self.columns) if objective.weight_decay == 0 else None
+            found = separation(objective, self.columns)
             if found is not None:
                 raise ValueError(self._separated(found.step))
-            raise ValueError(self._unconverged("changes a difference of two logits by more than 0.1"))
+            raise ValueError(self._unconverged(f"changes a difference of two logits by more than {_LARGEST_STEP}"))
         self._check_near(step, self.inverse())
 
     def _check_near(self, step: Float64Array, covariance: Float64Array) -> None:
@@ -265,8 +265,8 @@ class Fitted:
     def _unconverged(self, what: str) -> str:
         return (
             f"For these X, y and weights, the model is not at its minimum: a Newton step {what}. Pass those of the "
-            f"fit, or fit again with a smaller tol: {0.005 / self.weight_sum:.1e} suffices (it was "
-            f"{self.estimator.tol:g})."
+            f"fit, or fit again with a smaller tol, such as {min(0.005 / self.weight_sum, self.estimator.tol / 10):.0e} "
+            f"(it was {self.estimator.tol:g})."
         )
 
     @functools.cached_property
@@ -321,6 +321,14 @@ class Fitted:
         """Warn that the weights are no frequencies, where `what` takes them as such."""
         if self.estimator.class_weight is not None:
             warn(f"class_weight makes weights that are no frequencies, and so do not suit {what}.")
+
+    def check_intervals(self, kind: Kind) -> None:
+        """Raise a ValueError if estimates with errors of this kind have no intervals."""
+        if kind != "model" and not self.penalty_is_negligible:
+            raise ValueError(
+                f"kind={kind!r} has no intervals under a weight decay that is not negligible, as the estimate is biased "
+                "by an unknown amount. Pass kind='model', for the posterior, or fit with weight_decay=0."
+            )
 
     def _check_kind(self, kind: Kind, groups: ArrayLike | None) -> NDArray[np.intp] | None:
         """The codes of the groups, for kind="cluster"."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from skmax._base import MatrixLike
 from skmax._samples import Float64Array
@@ -39,7 +39,7 @@ class HypothesisTest:
     @classmethod
     def of(cls, statistic: float, df: int) -> "HypothesisTest":
         """The test of a statistic that is chi-squared with `df` degrees of freedom."""
-        return cls(float(statistic), int(df), float(stats.chi2.sf(statistic, df)))
+        return cls(float(statistic), int(df), float(special.chdtrc(df, statistic)))
 
 
 @dataclass(frozen=True)

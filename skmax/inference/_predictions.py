@@ -92,11 +92,7 @@ def predict_proba_interval(
     """
     reach = quantile(level)
     with fitted(model, X, y, sample_weight) as fit:
-        if kind != "model" and not fit.penalty_is_negligible:
-            raise ValueError(
-                f"kind={kind!r} has no intervals under a weight decay that is not negligible, as the estimate is biased "
-                "by an unknown amount. Pass kind='model', for the posterior, or fit with weight_decay=0."
-            )
+        fit.check_intervals(kind)
         covariance = fit.covariance(kind, groups)
         parts = _by_blocks(fit, model, X_new, covariance, _log_odds_and_errors)
         log_odds, error = parts[..., 0], parts[..., 1]

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from skmax._samples import Float64Array
 from skmax.inference._fitted import Fitted, Kind
@@ -36,7 +36,7 @@ def estimate_table(
     if fitted.penalty_is_negligible:
         with np.errstate(divide="ignore", invalid="ignore"):
             z = columns[name] / error
-        columns |= {"std_error": error, "z": z, "p_value": 2 * stats.norm.sf(np.abs(z))}
+        columns |= {"std_error": error, "z": z, "p_value": 2 * special.ndtr(-np.abs(z))}
     else:
         columns["posterior_standard_deviation" if kind == "model" else "std_error"] = error
     if fitted.penalty_is_negligible or kind == "model":
@@ -48,7 +48,7 @@ def estimate_table(
 def quantile(level: float) -> float:
     """The number of standard errors to either side of an interval of this level."""
     check_level(level)
-    return float(stats.norm.ppf((1 + level) / 2))
+    return float(special.ndtri((1 + level) / 2))
 
 
 def check_level(level: float) -> None:
