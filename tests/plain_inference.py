@@ -1,4 +1,4 @@
-"""What `skmax.inference` computes by sums over blocks of standardized columns, by dense matrices without care for memory.
+"""What `skmax.inference` computes by sums over blocks of standardized columns, by dense matrices of any size.
 
 It shares no code with the package: the Hessian is a sum of Kronecker products over the rows, and its inverse on the
 parameters that sum to 0 is a pseudo-inverse.

@@ -207,7 +207,7 @@ def test_errors():
     ]:
         with pytest.raises(ValueError, match=message):
             average_marginal_effects(model, X, y, contrasts=contrasts)
-    with pytest.raises(ValueError, match="A feature must be one of the names .* or an index; got 3"):
+    with pytest.raises(ValueError, match=r"A feature must be one of the names .* or an index; got 3"):
         average_marginal_effects(model, X, y, features=[3])
     with pytest.raises(ValueError, match="features must be one or more features"):
         average_marginal_effects(model, X, y, features=[])

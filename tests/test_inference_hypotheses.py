@@ -112,7 +112,7 @@ def test_weights_are_frequencies():
 
 
 def test_errors():
-    X, y, weight = random_problem(7)
+    X, y, _ = random_problem(7)
     model, strong = SoftmaxRegression(0, **TIGHT).fit(X, y), SoftmaxRegression(0.1).fit(X, y)
     with pytest.raises(ValueError, match=r"A weight decay of 0\.1 moves these coefficients.*Fit with weight_decay=0"):
         wald_test(strong, X, y, features=0)
@@ -134,7 +134,7 @@ def test_errors():
     with pytest.raises(ValueError, match="more groups, or rows, than restrictions, 6"):
         wald_test(model, X, y, features=[0, 1, 2], kind="cluster", groups=np.arange(len(X)) % 4)
     fewer = SoftmaxRegression(0, **TIGHT).fit(X[:, :2], y)
-    with pytest.raises(ValueError, match="must contain the restricted one, .* got 6 and 8 parameters"):
+    with pytest.raises(ValueError, match=r"must contain the restricted one, .* got 6 and 8 parameters"):
         likelihood_ratio_test(fewer, model, X[:, :2], y, X_restricted=X)
     other = np.random.default_rng(0).normal(size=(150, 1))
     unrelated = SoftmaxRegression(0, **TIGHT).fit(other, y)

@@ -159,6 +159,14 @@ class Fitted:
         gradient[:, self.objective.n_features :] = 0
         return gradient
 
+    def standardize(self, theta: Float64Array) -> Float64Array:
+        """A step in `theta`, as one of the parameters of standardized columns: the inverse of `ColumnStats.step`."""
+        coef, intercept = self.objective.split(theta)
+        standardized = coef * self.columns.scale
+        if self.columns.turn is not None:
+            standardized = standardized @ self.columns.turn
+        return self.objective.join(standardized, intercept + coef @ self.columns.mean)
+
     def standardize_gradient(self, gradient: Float64Array) -> Float64Array:
         """The gradient in standardized columns, of one in `theta`."""
         return gradient @ self.columns.step(np.eye(self.n_columns), self.objective.fit_intercept).T
@@ -263,9 +271,11 @@ class Fitted:
             )
 
     def _unconverged(self, what: str) -> str:
+        # A gap g leaves a Newton step of length (2 S g)^(1/2) in standard errors.
+        tol = min(_MOST_FROM_MINIMUM**2 / (2 * self.weight_sum), self.estimator.tol / 10)
         return (
             f"For these X, y and weights, the model is not at its minimum: a Newton step {what}. Pass those of the "
-            f"fit, or fit again with a smaller tol, such as {min(0.005 / self.weight_sum, self.estimator.tol / 10):.0e} "
+            f"fit, or fit again with a smaller tol, such as {tol:.0e} "
             f"(it was {self.estimator.tol:g})."
         )
 
@@ -326,8 +336,8 @@ class Fitted:
         """Raise a ValueError if estimates with errors of this kind have no intervals."""
         if kind != "model" and not self.penalty_is_negligible:
             raise ValueError(
-                f"kind={kind!r} has no intervals under a weight decay that is not negligible, as the estimate is biased "
-                "by an unknown amount. Pass kind='model', for the posterior, or fit with weight_decay=0."
+                f"kind={kind!r} has no intervals under a weight decay that is not negligible, as the estimate has a "
+                "bias of unknown size. Pass kind='model', for the posterior, or fit with weight_decay=0."
             )
 
     def _check_kind(self, kind: Kind, groups: ArrayLike | None) -> NDArray[np.intp] | None:

