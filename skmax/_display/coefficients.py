@@ -178,9 +178,10 @@ class CoefficientDisplay:
             offset = 0.8 * (k - (n_classes - 1) / 2) / n_classes
             reach = np.maximum([self.coef[k] - self.lower[k], self.upper[k] - self.coef[k]], 0)
             style = {
-                "fmt": "o",
+                "linestyle": "none",
+                "marker": "o",
                 "markersize": 4,
-                "linewidth": 1.5,
+                "elinewidth": 1.5,
                 "color": f"C{k % 10}",
                 "label": str(self.classes[k]),
             }

@@ -275,8 +275,7 @@ class Fitted:
         tol = min(_MOST_FROM_MINIMUM**2 / (2 * self.weight_sum), self.estimator.tol / 10)
         return (
             f"For these X, y and weights, the model is not at its minimum: a Newton step {what}. Pass those of the "
-            f"fit, or fit again with a smaller tol, such as {tol:.0e} "
-            f"(it was {self.estimator.tol:g})."
+            f"fit, or fit again with tol={tol:.0e} (it was {self.estimator.tol:g}; warm_start=True goes on from here)."
         )
 
     @functools.cached_property
