@@ -4,9 +4,9 @@ RESULTS
 
 Usage: python -m benchmarks.inference [TABLE ...]
 
-Each line is a process of its own. `seconds` are of the call alone, `fit` those of the fit before it, and `memory` is the
-largest growth of the resident memory during the call, in MB. Data are drawn from the model, with columns on scales from
-0.001 to 1000.
+Each line is a process of its own. `seconds` are of the call alone, `fit` those of the fit before it, and `memory` is
+the largest growth of the resident memory during the call, in MB. Data are drawn from the model, with columns on scales
+from 0.001 to 1000.
 """
 
 import argparse
