@@ -37,6 +37,11 @@ infimum 0, and the margins of that direction are checked. If they are some, it i
 the minimum without those classes in those rows: never above the infimum of f, as it has fewer terms, and not below, as
 f is evaluated far out on that direction. If there are none, the theorem proves that there is a minimum.
 
+Seeds from 1,000,000 on have penalty factors, prior means and offsets on top of the problem of seed - 1,000,000. The
+reference takes the logits of the prior means for offsets, so that the penalty is one of the differences, and minimises
+it over what all classes have in common. Coefficients of factor 0 are treated as all are with weight decay 0: reduced to
+their rank, and the directions to infinity are those that change nothing else.
+
 A reference that is not sure to tol / 100 is counted as unproven. For that problem, only errors, warnings, and what is
 wrong whatever the infimum be are counted: a false certificate is one still where f has been seen to be lower.
 
@@ -78,6 +83,7 @@ from threadpoolctl import threadpool_limits
 from skmax import SoftmaxRegression, SoftmaxRegressionCV
 
 LONG = np.longdouble
+_FIRST_WITH_KNOWLEDGE = 1_000_000
 FAMILIES = (
     "outlying entries",
     "outlying rows",
@@ -121,6 +127,9 @@ class Problem:
     fit_intercept: bool
     how: str  # "fit", "warm" or "cv"
     path: tuple[float, ...] = ()
+    factor: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    offset: np.ndarray | None = None
 
     @property
     def n_classes(self) -> int:
@@ -141,7 +150,12 @@ class Problem:
             decay_group = "decay 1/n_samples"
         else:
             decay_group = "decay 0" if decay == 0 else "decay < 1e-5" if decay < 1e-5 else "decay >= 1e-5"
-        return ("all", str(self.X.dtype), decay_group, f"how: {self.how}", *self.families)
+        known = []
+        if self.factor is not None:
+            known = ["factors by class" if self.factor.ndim == 2 else "factors by feature"]
+            known += ["factors of 0"] * bool((self.factor == 0).any())
+        known += ["prior means"] * (self.mean is not None) + ["offsets"] * (self.offset is not None)
+        return ("all", str(self.X.dtype), decay_group, f"how: {self.how}", *known, *self.families)
 
     def __str__(self) -> str:
         n, p = self.X.shape
@@ -153,6 +167,40 @@ class Problem:
 
 def problem(seed: int) -> Problem:
     """The problem of `seed`."""
+    return _with_knowledge(seed) if seed >= _FIRST_WITH_KNOWLEDGE else _problem(seed)
+
+
+def _with_knowledge(seed: int) -> Problem:
+    """A problem with penalty factors, prior means or offsets."""
+    task = _problem(seed - _FIRST_WITH_KNOWLEDGE)
+    rng = np.random.default_rng([seed, 8])
+    (n, p), K = task.X.shape, task.n_classes
+    kind = rng.choice(["none", "feature", "class"], p=[0.25, 0.4, 0.35])
+    factor = None
+    if kind != "none":
+        shape = (p,) if kind == "feature" or K == 2 else (K, p)
+        factor = 10 ** rng.uniform(-3, 3, size=shape)
+        if rng.random() < 0.5:
+            factor[..., rng.random(p) < rng.choice([0.1, 0.4, 1.0], p=[0.5, 0.4, 0.1])] = 0
+        if len(shape) == 2 and rng.random() < 0.4:
+            factor[rng.random(shape) < 0.2] = 0
+    mean = None
+    if rng.random() < 0.5:
+        X = task.X.toarray() if sparse.issparse(task.X) else task.X
+        scale = np.maximum(np.median(np.abs(X - np.median(X, axis=0)), axis=0).astype(float), 1e-6)
+        mean = rng.normal(size=(1 if K == 2 else K, p)) * 10 ** rng.uniform(-1, 1) / scale
+        if rng.random() < 0.2:  # which all classes have in common
+            mean += rng.normal(size=p) * 10 ** rng.uniform(0, 4) / scale
+    offset = None
+    if mean is None or rng.random() < 0.5:
+        offset = rng.normal(size=n if K == 2 else (n, K)) * 10 ** rng.uniform(-1, 1.5)
+        if K > 2 and rng.random() < 0.3:  # classes that some rows cannot have
+            y = task.y if task.y.ndim == 2 else np.eye(K)[task.y]
+            offset[(rng.random((n, K)) < 0.3) & (y == 0)] = -1000
+    return dataclasses.replace(task, seed=seed, factor=factor, mean=mean, offset=offset)
+
+
+def _problem(seed: int) -> Problem:
     rng = np.random.default_rng([seed, 7])
     families = tuple(sorted(rng.choice(FAMILIES, size=rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25]), replace=False)))
     if "plain" in families:
@@ -305,18 +353,31 @@ def objective(task: Problem, coef: np.ndarray, intercept: np.ndarray) -> tuple[L
     rows, weight, y, present = _targets(task)
     X = _dense(task.X)[rows]
     coef, intercept = coef.astype(LONG), intercept.astype(LONG)
+    penalty = (coef if task.mean is None else coef - task.mean) ** 2
+    penalty = (penalty if task.factor is None else penalty * task.factor).sum()
     if len(coef) > 1:
         coef, intercept = coef[present], intercept[present]
-    logits = X @ coef.T + intercept
-    size = np.abs(X) @ np.abs(coef).T + np.abs(intercept)
+    # What all classes have in common is left out, for its digits.
+    own = coef - coef.mean(axis=0) if len(coef) > 1 else coef
+    logits = X @ own.T + intercept
+    size = np.abs(X) @ np.abs(own).T + np.abs(intercept)
     if len(coef) == 1:
         logits = np.column_stack([np.zeros(len(X), dtype=LONG), logits])
-    value = weight @ _losses(logits, y) + LONG(task.decay) / 2 * (coef**2).sum()
+    if task.offset is not None:
+        offset = _offsets(task, rows, present)
+        logits, size = logits + offset, size + np.abs(offset).max(axis=1, keepdims=True)
+    value = weight @ _losses(logits, y) + LONG(task.decay) / 2 * penalty
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     size = np.finfo(LONG).eps * (X.shape[1] + 1) * size.max(axis=1)
     rounding = weight @ (size * (np.abs(p - y).sum(axis=1) + size)) + 8 * np.finfo(LONG).eps * (1 + value)
     return value, rounding
+
+
+def _offsets(task: Problem, rows: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """The offsets of all classes with weight."""
+    offset = task.offset[rows].astype(LONG)
+    return np.column_stack([np.zeros(len(offset), dtype=LONG), offset]) if offset.ndim == 1 else offset[:, present]
 
 
 # ---------------------------------------------------------------------------------------------------------- reference
@@ -367,10 +428,29 @@ class _Smooth:
     """f in some linear coordinates theta (m x q): logits = X theta^T A^T, with a penalty 1/2 tr(theta P theta^T).
 
     `allowed` rules classes out of rows. `basis` (m q x r), if any, restricts theta to its span. `size_of_X` are the
-    sums of absolute values that X came from, for its rounding.
+    sums of absolute values that X came from, for its rounding. `offset` (n x K) is added to the logits, and `B`
+    (m q x m q) is a penalty in place of P.
     """
 
-    def __init__(self, X, A, y, weight, P, allowed, basis=None, size_of_X=None, dtype=LONG):
+    def __init__(
+        self,
+        X,
+        A,
+        y,
+        weight,
+        P,
+        allowed,
+        basis=None,
+        size_of_X=None,
+        dtype=LONG,
+        *,
+        offset=None,
+        size_of_offset=0,
+        B=None,
+    ):
+        self.offset = 0 if offset is None else offset.astype(dtype)
+        self.size_of_offset = size_of_offset
+        self.B = None if B is None else B.astype(dtype)
         self.X, self.A, self.y, self.weight, self.P = (a.astype(dtype) for a in (X, A, y, weight, P))
         self.allowed, self.dtype = allowed, dtype
         self.size_of_X = np.abs(self.X) if size_of_X is None else size_of_X.astype(dtype)
@@ -393,11 +473,15 @@ class _Smooth:
         return gradient.ravel() if self.basis is None else self.basis.T @ gradient.ravel()
 
     def raw_logits(self, theta: np.ndarray) -> np.ndarray:
+        """Without the offsets."""
         return self.X @ (self.A @ theta).T
+
+    def penalty_gradient(self, theta: np.ndarray) -> np.ndarray:
+        return theta @ self.P if self.B is None else (self.B @ theta.ravel()).reshape(theta.shape)
 
     def value(self, logits: np.ndarray, theta: np.ndarray) -> Any:
         losses = _losses(np.where(self.allowed, logits, -np.inf), self.y)
-        return self.weight @ losses + ((theta @ self.P) * theta).sum() / 2
+        return self.weight @ losses + (self.penalty_gradient(theta) * theta).sum() / 2
 
     def probability(self, logits: np.ndarray) -> np.ndarray:
         z = np.where(self.allowed, logits, -np.inf)
@@ -409,7 +493,7 @@ class _Smooth:
         return p * (self.y @ self.others) - self.y * (p @ self.others)
 
     def gradient(self, p: np.ndarray, theta: np.ndarray) -> np.ndarray:
-        return self.A.T @ (self.weight[:, None] * self.residual(p)).T @ self.X + theta @ self.P
+        return self.A.T @ (self.weight[:, None] * self.residual(p)).T @ self.X + self.penalty_gradient(theta)
 
     def hessian(self, p: np.ndarray, kept: Any = 1) -> np.ndarray:
         """With diag(p) - p p^T = sum over pairs p_k p_l (e_k - e_l)(e_k - e_l)^T, which has no cancellation."""
@@ -420,16 +504,18 @@ class _Smooth:
         for a in range(m):
             for b in range(a + 1):
                 block = (self.X.T * of_rows[:, a, b]) @ self.X
-                if a == b:
+                if a == b and self.B is None:
                     block = block + self.P
                 H[a, :, b, :] = block
                 H[b, :, a, :] = block
         H = H.reshape(m * q, m * q)
+        if self.B is not None:
+            H = H + self.B
         return H if self.basis is None else self.basis.T @ H @ self.basis
 
     def along(self, logits: np.ndarray, theta: np.ndarray, d_logits: np.ndarray, d_theta: np.ndarray) -> Any:
         """A step to about the minimum along a direction."""
-        slope0, quadratic = ((theta @ self.P) * d_theta).sum(), ((d_theta @ self.P) * d_theta).sum()
+        slope0, quadratic = ((self.penalty_gradient(each) * d_theta).sum() for each in (theta, d_theta))
         among = np.where(self.allowed, d_logits, np.nan)
         spread = (np.nanmax(among, axis=1) - np.nanmin(among, axis=1)).max()
         if spread < 0.3:
@@ -461,6 +547,7 @@ class _Smooth:
         """
         theta, eps = self.theta(u), np.finfo(self.dtype).eps
         of_logits = eps * self.shape[1] * (self.size_of_X @ np.abs(theta).T @ np.abs(self.A).T).max(axis=1)
+        of_logits = of_logits + 4 * eps * self.size_of_offset
         residual = self.residual(p)
         # A row's error is along that row, whose own curvature holds it; that of the sums is not.
         of_pairs = p[:, self.first] * p[:, self.second] * 2 * of_logits[:, None] + 8 * eps * (
@@ -468,9 +555,12 @@ class _Smooth:
         )
         of_pairs = (self.weight[:, None] * of_pairs).astype(float)
         of_sums = 8 * eps * (np.abs(self.A).T @ (self.weight[:, None] * np.abs(residual)).T @ np.abs(self.X))
-        of_sums = of_sums + 8 * eps * np.abs(theta) @ np.abs(self.P)
+        P, B = np.abs(self.P), None if self.B is None else np.abs(self.B)
+        of_sums = of_sums + 8 * eps * (
+            np.abs(theta) @ P if B is None else (B @ np.abs(theta).ravel()).reshape(theta.shape)
+        )
         of_sums = (of_sums if self.basis is None else np.abs(self.basis).T @ of_sums.ravel()).ravel()
-        losses = _losses(np.where(self.allowed, self.raw_logits(theta), -np.inf), self.y)
+        losses = _losses(np.where(self.allowed, self.raw_logits(theta) + self.offset, -np.inf), self.y)
         rounding = float(
             self.weight @ (of_logits * (np.abs(residual).sum(axis=1) + of_logits) + 8 * eps * (1 + losses))
         )
@@ -505,7 +595,7 @@ class _Smooth:
     def minimum(self, u: np.ndarray, max_iter: int, enough: float | None) -> tuple[np.ndarray, Any, float, int]:
         """Newton's method from u: the point, f, the error bound (infinite unless `enough` is given), iterations."""
         theta = self.theta(u)
-        logits = self.raw_logits(theta)
+        logits = self.raw_logits(theta) + self.offset
         value = self.value(logits, theta)
         best = u, value, np.inf
         since, least = 0, np.inf
@@ -545,7 +635,7 @@ class _Smooth:
             last = value
             u = u + t * step
             theta = self.theta(u)
-            logits = self.raw_logits(theta)
+            logits = self.raw_logits(theta) + self.offset
             value = self.value(logits, theta)
             if best[2] == np.inf and value < best[1]:
                 best = u, value, np.inf
@@ -568,12 +658,12 @@ def _class_basis(n_classes: int, one_logit: bool) -> np.ndarray:
     return A
 
 
-def _solve(X, A, y, weight, P, allowed, basis, size_of_X, enough):
+def _solve(X, A, y, weight, P, allowed, basis, size_of_X, enough, **known):
     """Newton's method in double precision, then in extended."""
-    rough = _Smooth(X, A, y, weight, P, allowed, basis, size_of_X, dtype=np.float64)
+    rough = _Smooth(X, A, y, weight, P, allowed, basis, size_of_X, dtype=np.float64, **known)
     with np.errstate(all="ignore"):
         start, _, _, n_rough = rough.minimum(np.zeros(rough.size), 100, None)
-        exact = _Smooth(X, A, y, weight, P, allowed, basis, size_of_X)
+        exact = _Smooth(X, A, y, weight, P, allowed, basis, size_of_X, **known)
         if not np.isfinite(start).all():
             start = np.zeros(exact.size)
         u, value, error, n_exact = exact.minimum(start.astype(LONG), 150, enough)
@@ -599,6 +689,8 @@ def reference(task: Problem) -> Reference:
     rows, weight, y, present = _targets(task)
     X = _centred(task, rows)
     A = _class_basis(int(present.sum()), task.n_classes == 2)
+    if task.seed >= _FIRST_WITH_KNOWLEDGE:
+        return _with_prior(task, X, A, y, weight, rows, present)
     if task.decay == 0:
         return _without_decay(task, X, A, y, weight)
     lowest = -(weight @ np.where(y > 0, y * np.log(np.where(y > 0, y, 1)), 0).sum(axis=1))  # entropy of the targets
@@ -681,13 +773,177 @@ def _without_decay(task: Problem, X: np.ndarray, A: np.ndarray, y: np.ndarray, w
     return Reference(value, error + float(above), "quasi-separated", n_iter, doubtful)
 
 
-def _ruled_out(X: np.ndarray, A: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _with_prior(task, X, A, y, weight, rows, present) -> Reference:
+    """The reference for penalty factors, prior means and offsets."""
+    K, p = len(A), X.shape[1]
+    m = A.shape[1]
+    # The penalty of D = W - M; the logits of M are offsets.
+    factor = np.ones((K, p)) if task.factor is None else np.broadcast_to(task.factor, (task.n_classes, p))[present]
+    factor = LONG(task.decay) * factor.astype(LONG)
+    mean = np.zeros((K, p), dtype=LONG)
+    if task.mean is not None:
+        mean[-len(task.mean) if K == 2 and len(task.mean) == 1 else 0 :] = (
+            task.mean if len(task.mean) == 1 else task.mean[present]
+        )
+        if m > 1:  # which changes no probability
+            mean = mean - mean.mean(axis=0)
+    origin = _origin(task, rows)
+    offset = X @ mean.T
+    size_of_offset = (np.abs(_dense(task.X)[rows]) + np.abs(origin)) @ np.abs(mean).T
+    if task.offset is not None:
+        own = _offsets(task, rows, present)
+        offset, size_of_offset = offset + own, size_of_offset + np.abs(own)
+    size_of_offset = size_of_offset.max(axis=1)
+    one_logit = m == 1 and task.n_classes == 2
+    if one_logit:
+        factor[0] = factor[1]  # the first logit is 0
+    free = factor == 0 if one_logit else (factor == 0) | ((factor > 0).sum(axis=0) <= 1)
+    all_free = free.all(axis=0)
+    best = None
+    for turned in (True, False):
+        same = bool((factor == factor[0]).all())
+        T, size, doubtful = _columns_of(task, X, weight, factor, all_free, turned=turned and same)
+        q = T.shape[1]
+        matrices = np.zeros((p, m, m), dtype=LONG)
+        for j in range(p):
+            phi = factor[:, j]
+            if one_logit:
+                matrices[j] = phi[1]
+            elif (phi > 0).any():
+                matrices[j] = A.T @ (np.diag(phi) - np.multiply.outer(phi, phi) / phi.sum()) @ A
+        B = np.einsum("jab,jr,js->arbs", matrices, T, T)
+        ones = int(task.fit_intercept)
+        B = np.pad(B, ((0, 0), (0, ones), (0, 0), (0, ones)))
+        q += ones
+        B = B.reshape(m * q, m * q)
+        B = (B + B.T) / 2
+        Z, size_of_Z = _with_ones(X @ T, task), _with_ones(size, task)
+        known = {"offset": offset, "size_of_offset": size_of_offset, "B": B}
+        allowed, basis, direction = np.ones(y.shape, dtype=bool), None, None
+        if free.any():
+            ruled_out, direction, seen = _free_directions(Z, A, y, T, free, ones)
+            allowed = ~ruled_out
+            basis = _basis_of_seen(Z, A, allowed, seen)
+        P = np.zeros((q, q))
+        smooth, u, value, error, n_iter = _solve(
+            Z, A, y, weight, P, allowed, basis, size_of_Z, 1e-7 * task.tol, **known
+        )
+        kind, at = "minimum", None
+        if not allowed.all():
+            kind = "quasi-separated"
+            whole = _Smooth(Z, A, y, weight, P, np.ones_like(allowed), **known)
+            theta, above = smooth.theta(u), np.inf
+            if smooth.basis is not None:
+                for _ in range(2):
+                    direction = direction - smooth.theta(smooth.pull(direction))
+            for t in 10.0 ** np.arange(0, 12):
+                far = theta + LONG(t) * direction
+                above = min(above, abs(whole.value(whole.raw_logits(far) + offset, far) - value))
+            error += float(above)
+        else:
+            if basis is not None:
+                error = np.inf  # something is not seen that no direction rules out
+            theta = A @ smooth.theta(u)
+            D = theta[:, : T.shape[1]] @ T.T
+            intercept = theta[:, T.shape[1]] - (D + mean) @ origin if ones else 0 * D[:, 0]
+            total = factor.sum(axis=0)
+            share = np.where(total > 0, factor / np.where(total > 0, total, 1), LONG(1) / K)
+            W = D + mean
+            if task.mean is not None and not one_logit:
+                W = W + task.mean[present].astype(LONG).mean(axis=0)
+            if not one_logit:
+                W = W - (share * D).sum(axis=0)
+            at = _all_classes(task, present, W, intercept)
+            if task.mean is not None and not one_logit:
+                at[0][~present] = task.mean[~present]
+        lowest = -(weight @ np.where(y > 0, y * np.log(np.where(y > 0, y, 1)), 0).sum(axis=1))
+        error = min(error, float(value - lowest)) if kind == "minimum" else error
+        if best is None or error < best.error:
+            best = Reference(value, error, kind, n_iter, doubtful, at)
+        if best.proves(task.tol):
+            return best
+    return best
+
+
+def _columns_of(task, X, weight, factor, all_free, *, turned):
+    """T with D = D' T^T: penalised columns scaled, and turned if they have the same factor for all classes; the others
+    reduced to their rank. Also the sums of absolute values that X T comes from, and whether the rank is doubtful.
+    """
+    p = X.shape[1]
+    size = np.abs(_dense(task.X)[_targets(task)[0]]).max(axis=0)
+    pen = np.flatnonzero(~all_free)
+    V = np.eye(len(pen))
+    scale = np.sqrt(weight @ X[:, pen] ** 2 / 4 + factor[:, pen].max(axis=0))
+    if turned and len(pen):
+        V = np.linalg.svd((X[:, pen] / scale).astype(float), full_matrices=True)[2].T
+    block = V.astype(LONG) / scale[:, None]
+    root = (
+        np.sqrt(weight @ (X[:, pen] @ block) ** 2 / 4 + (factor[0, pen][:, None] * block**2).sum(axis=0))
+        if turned
+        else 1
+    )
+    block = block / root
+    T = np.zeros((p, len(pen)), dtype=LONG)
+    T[pen] = block
+    free = np.flatnonzero(all_free & (np.abs(X).max(axis=0) > 1e-14 * size))
+    doubtful = False
+    if len(free):
+        own = np.abs(X[:, free]).max(axis=0)
+        centred = X[:, free] / own
+        mean = weight @ centred if task.fit_intercept else 0 * own
+        _, singular, Vt = np.linalg.svd((centred - mean).astype(float), full_matrices=False)
+        ratio = singular / singular.max()
+        rank = int((ratio > 1e-11).sum())
+        doubtful = bool(((ratio > 1e-14) & (ratio < 1e-9)).any())
+        turn = Vt[:rank].T.astype(LONG) / own[:, None]
+        turn = turn / np.sqrt(weight @ (X[:, free] @ turn) ** 2)
+        more = np.zeros((p, rank), dtype=LONG)
+        more[free] = turn
+        T = np.column_stack([T, more])
+    return T, np.abs(X) @ np.abs(T), doubtful
+
+
+def _free_directions(Z, A, y, T, free, ones):
+    """Which classes are ruled out of which rows by directions of no penalty, one such direction, and the rows of a
+    matrix whose products with theta are 0 if and only if its penalty is.
+    """
+    m, q = A.shape[1], Z.shape[1]
+    seen = []
+    for r in range(T.shape[1]):
+        j = np.flatnonzero(T[:, r])
+        kept = ~free[:, j].all(axis=1) if free[:, j].all() else ~free[:, j[0]]
+        classes = np.flatnonzero(kept)
+        for k in classes[1:]:
+            row = np.zeros((m, q))
+            row[:, r] = (A[k] - A[classes[0]]).astype(float)
+            seen.append(row.ravel())
+    seen = np.array(seen).reshape(-1, m * q)
+    return *_ruled_out(Z, A, y, fixed=seen), seen
+
+
+def _basis_of_seen(Z, A, allowed, seen):
+    """An orthonormal basis of what some allowed difference of logits sees, or the penalty; None if that is all."""
+    differences = [seen]
+    for i in range(len(Z)):
+        among = A[allowed[i]]
+        differences.append(np.multiply.outer(among[1:] - among[0], Z[i]).reshape(-1, seen.shape[1]).astype(float))
+    differences = np.concatenate(differences)
+    differences = differences / (np.abs(differences).max(axis=1, keepdims=True) + 1e-300)
+    _, values, basis = np.linalg.svd(differences, full_matrices=True)
+    n_seen = int((values > 1e-10 * values.max(initial=0)).sum())
+    return basis[:n_seen].T if n_seen < seen.shape[1] else None
+
+
+def _ruled_out(
+    X: np.ndarray, A: np.ndarray, y: np.ndarray, fixed: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Which classes a direction to infinity, also returned, rules out of which rows, as many as there can be.
 
     A linear programme: maximise the sum of the slacks s_ik in [0, 1] with z_iy - z_ik >= s_ik for a class y of row i
     and each k that is not; all classes that a row is spread over keep the same logit. Columns are scaled to the same
     size in the median, and then rows, so that outliers do not push the others under the programme's tolerance.
-    A class counts as ruled out only if its margin, in extended precision, is positive.
+    A class counts as ruled out only if its margin, in extended precision, is positive. The products of `fixed` with
+    the direction are 0.
     """
     m, q = A.shape[1], X.shape[1]
     median = np.array([np.median(np.abs(x[x != 0])) if x.any() else LONG(1) for x in X.T])
@@ -711,6 +967,8 @@ def _ruled_out(X: np.ndarray, A: np.ndarray, y: np.ndarray) -> tuple[np.ndarray,
     n = len(above)
     constraints = sparse.hstack([sparse.csr_array(-np.array(above)), sparse.eye_array(n)])
     equalities = None
+    if fixed is not None:
+        equal = [*equal, *(fixed.reshape(-1, m, q) / median.astype(float)).reshape(-1, m * q)]
     if equal:
         equalities = sparse.hstack([sparse.csr_array(np.array(equal)), sparse.csr_array((len(equal), n))])
     solution = optimize.linprog(
@@ -740,7 +998,12 @@ COUNTS = tuple(_COUNTS.split())
 
 def fit(task: Problem) -> tuple[Any, list[warnings.WarningMessage]]:
     """The fitted model, and the warnings of the last fit."""
-    options = {"fit_intercept": task.fit_intercept, "tol": task.tol}
+    options = {
+        "fit_intercept": task.fit_intercept,
+        "tol": task.tol,
+        "penalty_factor": task.factor,
+        "prior_mean": task.mean,
+    }
     caught: list[warnings.WarningMessage] = []
     if task.how == "cv":
         model = SoftmaxRegressionCV(weight_decays=list(task.path), cv=2 + task.seed % 2, **options)
@@ -748,14 +1011,14 @@ def fit(task: Problem) -> tuple[Any, list[warnings.WarningMessage]]:
             warnings.simplefilter("always")
             # The grid is as it is, and says nothing of how well a fit converges.
             warnings.filterwarnings("ignore", "The best of the weight_decays", UserWarning)
-            model.fit(task.X, task.y)
+            model.fit(task.X, task.y, offset=task.offset)
         return model, caught
     model = SoftmaxRegression(warm_start=task.how == "warm", **options)
     for weight_decay in (*task.path, task.weight_decay):
         model.set_params(weight_decay=weight_decay)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            model.fit(task.X, task.y, task.sample_weight)
+            model.fit(task.X, task.y, task.sample_weight, task.offset)
     return model, caught
 
 
@@ -809,12 +1072,12 @@ def check(task: Problem, model: Any, caught: list[warnings.WarningMessage]) -> d
         again, rounding = objective(task, *known.at)
         if abs(again - known.minimum) > 1e-13 * (1 + abs(again)) + rounding + known.error:
             bad["beaten"] = float(abs(again - known.minimum)) / task.tol
-    if task.decay == 0:
+    if task.decay == 0 or (task.factor is not None and (task.factor == 0).any()):
         if (says_infinite and known.kind == "minimum") or (not says_infinite and known.kind == "separable"):
             bad["message"] = 1.0
         if known.kind == "separable" and task.y.ndim == 1:
             rows = task.weight > 0
-            share = float((model.predict(task.X)[rows] != task.y[rows]).mean())
+            share = float((model.predict(task.X, task.offset)[rows] != task.y[rows]).mean())
             if share:
                 bad["wrong"] = share
     length = _length_ratio(task, model.coef_)
@@ -835,7 +1098,7 @@ def _length_ratio(task: Problem, coef: np.ndarray) -> float:
     size[size == 0] = 1
     _, singular, Vt = np.linalg.svd((X / size).astype(float), full_matrices=True)
     rank = int((singular > 1e-9 * singular.max(initial=0)).sum())
-    if rank == Vt.shape[0] or task.decay > 0:
+    if rank == Vt.shape[0] or task.decay > 0 or task.seed >= _FIRST_WITH_KNOWLEDGE:
         return 1.0
     null = np.linalg.qr(Vt[rank:].T / size[:, None].astype(float))[0]
     coef = coef.astype(float)

@@ -52,7 +52,7 @@ def measure(n_samples, n_features, n_classes):
     )
     with workers() as pool:
         samples = samples_of(X, y, n_classes=n_classes, n_logits=n_classes, workers=pool)
-        objective = Objective(samples, weight_decay=0.1)
+        objective = Objective(samples).penalised(0.1)
 
         def products(samples, within):
             return sum((coef @ block.x.T) @ block.x for block in samples.blocks(n_classes, within))

@@ -21,8 +21,8 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from skmax._fit import Fit
-from skmax._objective import Objective
 from skmax._path import Options, Watch
+from skmax._prior import Prior, check_offset
 from skmax._problem import Problem, local_objective
 from skmax._samples import LOGIT_COST, Block, Design, Float64Array, dtypes_of, samples_of
 from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions
@@ -49,12 +49,15 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
 
     # Where scikit-learn's HTML representation links to.
     _doc_link_module = "skmax"
+    _offset_of_rows: ArrayLike | None = None  # see `_with_offset`
     _doc_link_template = "https://skmax.readthedocs.io/en/latest/api/{estimator_module}.{estimator_name}.html"
 
     _parameter_constraints: dict[str, Any] = {
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "classes": ["array-like", None],
+        "penalty_factor": ["array-like", Mapping, None],
+        "prior_mean": "no_validation",  # `Prior` says what is wrong with it
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "verbose": ["verbose"],
@@ -68,12 +71,16 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
     fit_intercept: bool
     class_weight: Mapping[Any, float] | Literal["balanced"] | None
     classes: ArrayLike | None
+    penalty_factor: ArrayLike | Mapping[str, float] | None
+    prior_mean: Any
     tol: float
     max_iter: int
     verbose: int
 
     @abc.abstractmethod
-    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, offset: ArrayLike | None = None
+    ) -> Self:
         """Fit the model."""
 
     def _validate(
@@ -106,16 +113,25 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
     def _encode(self, y: NDArray, weight: Float64Array | None) -> Target:
         return encode_target(y, classes=self.classes, class_weight=self.class_weight, sample_weight=weight)
 
-    def _problem(self, X: Design, target: Target, pool: Workers) -> Problem:
-        return Problem.of(local_objective(X, target, fit_intercept=self.fit_intercept, pool=pool), target.encoding)
+    def _prior(self, encoding: Encoding, n_features: int, feature_names: FeatureNames) -> Prior:
+        return Prior.of(self.penalty_factor, self.prior_mean, encoding, n_features, feature_names)
 
-    def _objective_again(
-        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None, pool: Workers
-    ) -> tuple[Objective, Encoding]:
-        """The objective of a fitted model, without weight decay, for the data of the fit or others like them."""
-        X, labels, weight, _ = self._validate(X, y, sample_weight, reset=False)
+    def _problem(
+        self, X: Design, target: Target, pool: Workers, prior: Prior, offset: FloatArray | None = None
+    ) -> Problem:
+        given = local_objective(X, target, fit_intercept=self.fit_intercept, pool=pool, offset=offset)
+        return Problem.of(given, target.encoding, prior)
+
+    def _problem_again(
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None, offset: ArrayLike | None, pool: Workers
+    ) -> Problem:
+        """The problem of a fitted model, given the data of its fit again, in the user's columns."""
+        X, labels, weight, feature_names = self._validate(X, y, sample_weight, reset=False)
         target = self._encode(labels, weight)
-        return local_objective(X, target, fit_intercept=self.fit_intercept, pool=pool), target.encoding
+        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        offset = check_offset(self._known_offset(offset), X.shape[0], len(target.encoding.classes))
+        given = local_objective(X, target, fit_intercept=self.fit_intercept, pool=pool, offset=offset)
+        return Problem.of(given, target.encoding, prior, rotate=False)
 
     def _options(self, watch: Watch | None = None) -> Options:
         return Options(self.tol, self.max_iter, self.verbose, watch)
@@ -164,8 +180,8 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         if message is not None:
             warnings.warn(message, ConvergenceWarning, stacklevel=CALLER + 1)
 
-    def decision_function(self, X: MatrixLike) -> FloatArray:
-        """Logits W x + b.
+    def decision_function(self, X: MatrixLike, offset: ArrayLike | None = None) -> FloatArray:
+        """Logits W x + b, plus the offset.
 
         Parameters
         ----------
@@ -177,9 +193,11 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         raw_prediction : ndarray of shape (n_samples,) or (n_samples, n_classes)
             One-dimensional for two classes: the logit of the second class, where that of the first is 0.
         """
-        return self._from_logits(X, lambda model, logits: logits[1] - logits[0] if len(model.coef_) == 1 else logits.T)
+        return self._from_logits(
+            X, lambda model, logits: logits[1] - logits[0] if len(model.coef_) == 1 else logits.T, offset
+        )
 
-    def predict(self, X: MatrixLike) -> NDArray:
+    def predict(self, X: MatrixLike, offset: ArrayLike | None = None) -> NDArray:
         """Most probable class of each sample.
 
         Parameters
@@ -192,9 +210,9 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         label : ndarray of shape (n_samples,)
             The labels, with the dtype of `classes_`.
         """
-        return self._from_logits(X, lambda model, logits: model.classes_[logits.argmax(axis=0)])
+        return self._from_logits(X, lambda model, logits: model.classes_[logits.argmax(axis=0)], offset)
 
-    def predict_top_k(self, X: MatrixLike, k: int) -> NDArray:
+    def predict_top_k(self, X: MatrixLike, k: int, offset: ArrayLike | None = None) -> NDArray:
         """The `k` most probable classes of each sample, the most probable first.
 
         Parameters
@@ -203,6 +221,8 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
             The samples.
         k : int
             The number of classes to return, from 1 to all of them.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`fit`. Required if the model was fitted with offsets.
 
         Returns
         -------
@@ -225,9 +245,11 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         check_is_fitted(self)
         if not (isinstance(k, Integral) and 1 <= k <= len(self.classes_)):
             raise ValueError(f"k must be an integer from 1 to the number of classes, {len(self.classes_)}; got {k!r}.")
-        return self._from_logits(X, lambda model, z: model.classes_[np.argsort(-z, axis=0, kind="stable")[:k].T])
+        return self._from_logits(
+            X, lambda model, z: model.classes_[np.argsort(-z, axis=0, kind="stable")[:k].T], offset
+        )
 
-    def predict_proba(self, X: MatrixLike) -> FloatArray:
+    def predict_proba(self, X: MatrixLike, offset: ArrayLike | None = None) -> FloatArray:
         """Probability of each class: the softmax of `decision_function`.
 
         Parameters
@@ -245,9 +267,9 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
             normalize_in_place(logits)
             return logits.T
 
-        return self._from_logits(X, probability)
+        return self._from_logits(X, probability, offset)
 
-    def predict_log_proba(self, X: MatrixLike) -> FloatArray:
+    def predict_log_proba(self, X: MatrixLike, offset: ArrayLike | None = None) -> FloatArray:
         """Log-softmax of `decision_function`, which is accurate even where a probability rounds to 0 or 1.
 
         Parameters
@@ -260,9 +282,15 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         log_probability : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`; -inf for a class without weight in the training data.
         """
-        return self._from_logits(X, lambda model, logits: log_softmax(logits.T))
+        return self._from_logits(X, lambda model, logits: log_softmax(logits.T), offset)
 
-    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+    ) -> float:
         """Accuracy on labels; on distributions, the expected accuracy on labels drawn from them.
 
         Parameters
@@ -273,6 +301,8 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
             Labels, or distributions with columns in the order of `classes_`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`fit`. Required if the model was fitted with offsets.
 
         Returns
         -------
@@ -280,7 +310,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
             The share of samples whose predicted class is their label; for distributions, the mean probability that they
             assign to the predicted class.
         """
-        prediction = self.predict(X)
+        prediction = self.predict(X, offset)
         distribution = as_distributions(y, n_classes=len(self.classes_))
         check_consistent_length(prediction, y)
         weight = check_sample_weight(sample_weight, len(prediction))
@@ -298,6 +328,11 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
             A model whose methods return the same as those of this one. `fit_intercept` is set; its other parameters are
             the defaults.
 
+        Raises
+        ------
+        ValueError
+            If the model was fitted with offsets, which that class does not know.
+
         Examples
         --------
         >>> from sklearn.datasets import load_iris
@@ -308,6 +343,11 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         True
         """
         check_is_fitted(self)
+        if self.has_offset_:
+            raise ValueError(
+                "A model that was fitted with offsets has no LogisticRegression with the same predictions, as that "
+                "class has no offsets."
+            )
         model = LogisticRegression(fit_intercept=self.fit_intercept)
         for name in ("classes_", "coef_", "intercept_"):
             setattr(model, name, getattr(self, name).copy())
@@ -318,7 +358,10 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         return model
 
     def _from_logits(
-        self, X: MatrixLike, function: "Callable[[BaseSoftmaxRegression, FloatArray], NDArray]"
+        self,
+        X: MatrixLike,
+        function: "Callable[[BaseSoftmaxRegression, FloatArray], NDArray]",
+        offset: ArrayLike | None = None,
     ) -> NDArray:
         """`function(self, logits)` of the logits of all classes, class-major, block by block, gathered in one array.
 
@@ -326,7 +369,8 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         fit.
         """
         check_is_fitted(self)
-        samples = samples_of(self._validate_X(X, reset=False))
+        X = self._validate_X(X, reset=False)
+        samples = samples_of(X, offset=check_offset(self._known_offset(offset), X.shape[0], len(self.classes_)))
 
         def of_block(block: Block) -> NDArray:
             logits = block.raw_prediction(self.coef_, self.intercept_)
@@ -346,6 +390,30 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         with workers() as pool:
             pool.map_ranges(fill, samples.n_samples, self.coef_.size + LOGIT_COST * len(self.coef_))
         return output
+
+    def _known_offset(self, offset: ArrayLike | None) -> ArrayLike | None:
+        """The `offset` of a prediction, which a model that was fitted with offsets requires."""
+        offset = self._offset_of_rows if offset is None else offset
+        if offset is None and self.has_offset_:
+            raise ValueError(
+                f"offset must be passed to the predictions of a {type(self).__name__} that was fitted with offsets; "
+                "got None. Pass zeros if they are 0."
+            )
+        return offset
+
+    def _with_offset(self, offset: ArrayLike | None) -> Self:
+        """A copy whose predictions take `offset` if none is passed, for scorers that know nothing of offsets."""
+        other = copy.copy(self)
+        other._offset_of_rows = offset
+        return other
+
+    def __sklearn_clone__(self) -> Self:
+        # Clones of a model fitted elsewhere are not fitted, and the prior means would be lost in any search.
+        bare = copy.copy(self)
+        bare.prior_mean = None
+        other = super(BaseSoftmaxRegression, bare).__sklearn_clone__()
+        other.prior_mean = self.prior_mean
+        return other
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

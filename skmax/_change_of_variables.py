@@ -6,15 +6,17 @@ With the columns centred and scaled, x~ = (x - mean) / scale, the logits are the
 
 and in these coordinates the Hessian of the objective is, with p_i = softmax(z_i) and x~_i ending in a 1,
 
-    H = (1/S) sum_i s_i (diag(p_i) - p_i p_i^T) (x) x~_i x~_i^T  +  weight_decay diag(1/scale^2 on W~, 0 on b~).
+    H = (1/S) sum_i s_i (diag(p_i) - p_i p_i^T) (x) x~_i x~_i^T  +  Q''/scale^2 on W~,
+
+with Q'' the second derivatives of the penalty (`skmax._penalty`): diag(weight_decay) unless it has factors by class.
 
 A subclass factors H or an approximation of it at one point, H ~ L L^T, and the new variables are v = L^T (W~, b~). A
 step -grad_v f in v is a Newton step in (W, b), and half the squared length of grad_v f, half the squared Newton
 decrement, estimates how far f is above its minimum (S. Boyd and L. Vandenberghe, 2004, Convex Optimization, section
 9.5.1).
 
-Three or more logits are redundant: adding one vector to all rows of (W, b) changes no probability. Weight decay makes
-the rows sum to zero at the minimum, so every step taken here does: the mean over classes is removed from it.
+Three or more logits are redundant: adding one vector to all rows of (W, b) changes neither the probabilities nor the
+penalty. So the rows of every step taken here sum to zero: the mean over classes is removed from it.
 """
 
 from dataclasses import dataclass
@@ -74,10 +76,18 @@ class ChangeOfVariables:
         return self._to_v(self._centred_over_classes(standardized).ravel())
 
     def _penalty(self, objective: Objective) -> Float64Array:
-        """The damping, plus the second derivatives of the weight decay, which does not act on the intercepts."""
-        penalty = np.full(objective.n_columns, self.damping)
-        penalty[: objective.n_features] += objective.weight_decay / self.columns.scale**2
+        """The damping, plus the second derivatives of the penalty, which does not act on the intercepts.
+
+        Of shape (n_columns,), or (n_logits, n_columns) for factors by class, whose diagonal it is.
+        """
+        curvature = objective.penalty.curvature
+        penalty = np.full((*np.shape(curvature)[:-1], objective.n_columns), self.damping)
+        penalty[..., : objective.n_features] += curvature / self.columns.scale**2
         return penalty
+
+    def _penalty_of_each(self, objective: Objective) -> Float64Array:
+        """`_penalty`, with a row for each logit."""
+        return np.broadcast_to(self._penalty(objective), (self.n_logits, objective.n_columns))
 
     def _centred_over_classes(self, standardized: Float64Array) -> Float64Array:
         # Calling `mean` would take longer than all the rest of this module on a small table.

@@ -3,8 +3,10 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg
 
 from skmax._samples import Block, Float64Array, LocalSamples, Samples
@@ -27,9 +29,10 @@ class ColumnStats:
         mean square. A column without spread has scale 1.
     turn : ndarray of shape (n_features, n_features), or None
         A matrix with which x~ is also multiplied: an orthonormal basis V of what the centred and scaled rows span, and
-        zeros.
+        zeros. It leaves the columns that are penalised as they are.
     span : ndarray of shape (n_features, rank), or None
-        An orthonormal basis of what the centred rows span, where that is not everything.
+        An orthonormal basis of what the centred rows span, and of the columns that are penalised, where that is not
+        everything.
     """
 
     mean: Float64Array
@@ -87,8 +90,16 @@ class ColumnStats:
         scale[(scale <= 1e-7 * np.abs(mean)) | (scale < _SMALLEST)] = 0
         return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
 
-    def independent(self, samples: Samples, *, centred: bool, precision: float, digits: float) -> "ColumnStats":
-        """The independent columns that a fit without penalty needs.
+    def independent(
+        self,
+        samples: Samples,
+        *,
+        centred: bool,
+        precision: float,
+        digits: float,
+        free: NDArray[np.bool_] | None = None,
+    ) -> "ColumnStats":
+        """The independent columns that a fit without penalty needs, or one in which the `free` columns have none.
 
         These columns are returned if they are independent. Otherwise they are turned to a basis of what the rows with
         weight span, up to `digits`. If the fit is `centred`, the differences of each row and the next one count, which
@@ -99,27 +110,50 @@ class ColumnStats:
         n_features = len(self.scale)
         if min(samples.n_samples, n_features) * n_features > _LARGEST_TURN:
             return self
-        first = samples.rows(slice(1)).dense().astype(np.float64) if centred else None
-        triangle = samples.sum(_triangle, self.scale, first, precision, cost=2 * n_features**2).matrix
+        index = np.arange(n_features) if free is None else np.flatnonzero(free)
+        rank, turn, span = self._basis(samples, index if free is not None else slice(None), centred, precision, digits)
+        if turn is None:
+            return self
+        if free is not None:
+            whole = np.eye(n_features)
+            whole[np.ix_(index, index)] = turn
+            turn = whole
+            if span is not None:
+                rest = np.flatnonzero(~free)
+                whole = np.zeros((n_features, len(rest) + rank))
+                whole[rest, np.arange(len(rest))] = 1
+                whole[index, len(rest) :] = span
+                span = whole
+        return dataclasses.replace(self, turn=turn, span=span)
+
+    def _basis(
+        self, samples: Samples, index: Any, centred: bool, precision: float, digits: float
+    ) -> tuple[int, Float64Array | None, Float64Array | None]:
+        """The rank of the columns at `index`, their turn unless they are independent, their span unless it is all."""
+        scale = self.scale[index]
+        n_features = len(scale)
+        first = samples.rows(slice(1)).dense().astype(np.float64)[:, index] if centred else None
+        triangle = samples.sum(_triangle, index, scale, first, precision, cost=2 * n_features**2).matrix
         if not triangle.size:
-            return dataclasses.replace(self, turn=np.zeros((n_features, n_features)), span=np.zeros((n_features, 0)))
+            return 0, np.zeros((n_features, n_features)), np.zeros((n_features, 0))
         _, values, basis = linalg.svd(triangle, full_matrices=False)
         kept = values > max(_DEPENDENT, digits) * values.max()
         rank = int(kept.sum())
         if rank == n_features and values.min() > _NEARLY_DEPENDENT * values.max():
-            return self
+            return rank, None, None
         turn = np.zeros((n_features, n_features))
         turn[:, :rank] = basis[kept].T
-        span = None
-        if rank < n_features:
-            span = np.linalg.qr(basis[kept].T * self.scale[:, None])[0]
-        return dataclasses.replace(self, turn=turn, span=span)
+        return rank, turn, np.linalg.qr(basis[kept].T * scale[:, None])[0] if rank < n_features else None
 
-    def shortest(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """The shortest coefficients with the logits of these on all rows, and their intercepts."""
+    def nearest(
+        self, coef: Float64Array, intercept: Float64Array, mean: Float64Array | None
+    ) -> tuple[Float64Array, Float64Array]:
+        """The coefficients closest to `mean`, or to 0, with the logits of these on all rows, and their intercepts."""
         if self.span is None:
             return coef, intercept
-        inside = (coef @ self.span) @ self.span.T
+        inside = (coef if mean is None else coef - mean) @ self.span @ self.span.T
+        if mean is not None:
+            inside += mean
         return inside, intercept + accurate_product(coef - inside, self.mean)
 
 
@@ -139,12 +173,12 @@ class Triangle:
 
 
 def _triangle(
-    samples: LocalSamples, within: slice, scale: Float64Array, first: Float64Array | None, precision: float
+    samples: LocalSamples, within: slice, index: Any, scale: Float64Array, first: Float64Array | None, precision: float
 ) -> Triangle:
-    """The R of the directions in `ColumnStats.independent`."""
-    total = Triangle(np.empty((0, samples.n_features)))
+    """The R of the directions in `ColumnStats.independent`, in the columns at `index`."""
+    total = Triangle(np.empty((0, len(scale))))
     for block in samples.blocks(samples.n_features, within):
-        x = block.with_positive_weight(block.dense().astype(np.float64, copy=False))
+        x = block.with_positive_weight(block.dense()[:, index].astype(np.float64, copy=False))
         size = np.abs(x) / scale
         if first is not None:
             before = np.vstack([first, x[:-1]])[: len(x)]

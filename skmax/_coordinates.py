@@ -8,8 +8,13 @@ penalty, if the parameters follow:
 An origin keeps the digits of columns that lie far from zero. A basis of the rows of X serves where there are fewer rows
 than columns: the gradient of the loss, and so W at the minimum, is a combination of rows (B. Scholkopf, R. Herbrich
 and A. J. Smola, 2001, A generalized representer theorem), and a fit needs only as many columns as there are rows.
+
+With a factor phi_j on the penalty of each column, the columns are first divided by phi_j^(1/2), which makes the penalty
+that of the others. With a prior mean M, W - M is a combination of rows at the minimum: the part of M that is not one is
+set aside, and added to W in the end. It changes no logits of the rows less the origin.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +22,7 @@ import numpy as np
 from scipy import linalg
 
 from skmax._columns import ColumnStats, accurate_product
+from skmax._penalty import NO_PENALTY, Penalty
 from skmax._samples import DenseSamples, Float64Array, Samples
 from skmax._softmax import FloatArray
 
@@ -69,10 +75,20 @@ class Basis:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The change from the user's columns to those of the fit; None stands for no change."""
+    """The change from the user's columns to those of the fit; None stands for no change.
+
+    Attributes
+    ----------
+    origin, basis, scale
+        Those of the module's docstring. There is no scale without a basis.
+    aside : ndarray of shape (n_logits, n_features), or None
+        The part of the prior mean, times the scale, outside of the basis: that of the coefficients at the minimum.
+    """
 
     origin: Float64Array | None = None
     basis: Basis | None = None
+    scale: Float64Array | None = None
+    aside: Float64Array | None = None
 
     @property
     def are_the_users(self) -> bool:
@@ -92,37 +108,58 @@ class Coordinates:
     def inward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
         """W' and b' of the user's W and b."""
         coef, intercept = self.from_origin(coef, intercept)
-        return (coef if self.basis is None else self.basis.inward(coef)), intercept
+        return self.coef_inward(coef), intercept
+
+    def coef_inward(self, coef: Float64Array) -> Float64Array:
+        """W' of the user's W."""
+        if self.scale is not None:
+            coef = coef * self.scale
+        return coef if self.basis is None else self.basis.inward(coef)
 
     def outward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
         """The user's W and b of W' and b'."""
         if self.basis is not None:
             coef = self.basis.outward(coef)
+        if self.aside is not None:
+            coef = coef + self.aside
+        if self.scale is not None:
+            coef = coef / self.scale
         return coef, (intercept if self.origin is None else intercept - accurate_product(coef, self.origin))
 
 
 def work_coordinates(
-    samples: Samples, *, centred: bool, rotate: bool = True
-) -> tuple[Coordinates, Samples, ColumnStats]:
-    """The coordinates to fit in, the samples in these coordinates, and the statistics of their columns.
+    samples: Samples, *, centred: bool, penalty: Penalty = NO_PENALTY, rotate: bool = True
+) -> tuple[Coordinates, Samples, ColumnStats, Penalty]:
+    """The coordinates to fit in, and in these the samples, the statistics of their columns, and the penalty.
 
-    Only if `rotate` may they have a basis of the rows in place of the columns.
+    `penalty` has the factors and means of any weight decay. Only if `rotate` may a basis of the rows take the place of
+    the columns.
     """
     columns = ColumnStats.of(samples, centred=centred)
     few_rows = samples.n_samples < samples.n_features and samples.n_samples <= _ROTATION_PAYS * samples.n_logits
-    if rotate and few_rows and isinstance(samples, DenseSamples):
+    scale = None if penalty.factor is None else np.sqrt(penalty.factor)
+    # Each column has its own factor, which its scale takes in.
+    can_turn = rotate and (scale is None or (scale.ndim == 1 and bool(scale.all())))
+    if few_rows and can_turn and isinstance(samples, DenseSamples):
         # One QR factorisation of X^T, for an X of n_samples x n_samples.
         origin = columns.mean if centred else None
         deviation = samples.X - columns.mean
+        if scale is not None:
+            deviation /= scale
         basis, triangle = Basis.of(deviation.T)
         # What rounding leaves of directions in which there is no row must not be scaled to unit spread.
         length = np.linalg.norm(triangle, axis=1)
         triangle[length <= 10 * len(triangle) * np.finfo(np.float64).eps * length.max(initial=0)] = 0
         rotated = samples.with_X(np.ascontiguousarray(triangle.T))
-        return Coordinates(origin, basis), rotated, ColumnStats.of(rotated, centred=centred)
+        coordinates, mean = Coordinates(origin, basis, scale), None
+        if penalty.mean is not None:
+            mean = coordinates.coef_inward(penalty.mean)
+            scaled = penalty.mean if scale is None else penalty.mean * scale
+            coordinates = dataclasses.replace(coordinates, aside=scaled - basis.outward(mean))
+        return coordinates, rotated, ColumnStats.of(rotated, centred=centred), Penalty.of(None, mean)
     far = np.abs(columns.mean) > _FAR[samples.dtype.type] * columns.scale
     if samples.is_sparse or not (centred and far.any()):
-        return Coordinates(), samples, columns
+        return Coordinates(), samples, columns, penalty
     # Rounded to the dtype of X, so that what is subtracted from a row is what `Coordinates` adds to an intercept.
     origin = np.where(far, columns.mean, 0).astype(samples.dtype).astype(np.float64)
-    return Coordinates(origin), samples.with_origin(origin), ColumnStats(columns.mean - origin, columns.scale)
+    return Coordinates(origin), samples.with_origin(origin), ColumnStats(columns.mean - origin, columns.scale), penalty

@@ -19,11 +19,12 @@ from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._columns import ColumnStats
 from skmax._estimator import SoftmaxRegression
 from skmax._fit import Fit
-from skmax._folds import Fold, check_folds, gap_beyond, score_fold, score_folds
+from skmax._folds import Fold, Rows, check_folds, gap_beyond, score_fold, score_folds
 from skmax._grid import check_weight_decays, end_of_grid, grid
 from skmax._hessian.cost import whole_hessian_fits
 from skmax._leave_one_out import leave_one_out_losses
 from skmax._path import fit_path, minima
+from skmax._prior import check_offset
 from skmax._problem import Problem, initial_parameters
 from skmax._progress import PathProgress
 from skmax._samples import Design, Float64Array
@@ -47,7 +48,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         between ends that depend on the data. The strongest is such that the model is nearly that of the class
         frequencies: no fit with it can gain more than 1 % of their entropy. The weakest is such that the penalty hardly
         matters: 0.001 p v / S, with p columns of median variance v. As a prior distribution of the coefficients, it
-        then gives the logits of a row whose squared distance from the mean is p v a standard deviation of 32.
+        then gives the logits of a row whose squared distance from the mean is p v a standard deviation of 32. Variances
+        are divided by `penalty_factor`; columns without a penalty do not count.
     cv : int, splitter, iterable of (train, test) or "approximate", default=None
         The folds, drawn once; None is 5. An integer is a :class:`~sklearn.model_selection.StratifiedKFold` for labels
         and a :class:`~sklearn.model_selection.KFold` for distributions. ``"approximate"`` estimates the scores of
@@ -65,7 +67,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
     verbose : int, default=0
         If positive, prints a line for each fold and weight decay, and one a second where a fit takes longer. Processes
         print for themselves, where they have a terminal.
-    fit_intercept, class_weight, classes, tol, max_iter
+    fit_intercept, class_weight, classes, penalty_factor, prior_mean, tol, max_iter
         As for :class:`SoftmaxRegression`. Where the whole Hessian takes more than a small part of a fit, the fits on
         folds end where their gap is estimated to be 0.0001 standard errors of their log loss, or `tol` if that is more,
         without a certificate.
@@ -86,7 +88,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         ``split0_test_score`` and so on, as for :class:`~sklearn.model_selection.GridSearchCV`. There are no scores of
         single splits with ``cv="approximate"``. Weight decays that some fold did not fit have a mean of nan and rank
         last.
-    classes_, coef_, intercept_, n_features_in_, feature_names_in_
+    classes_, coef_, intercept_, has_offset_, n_features_in_, feature_names_in_
         As for :class:`SoftmaxRegression`: the model with `weight_decay_`, fitted on all rows.
     objective_, gap_, gap_is_bound_, converged_, n_iter_, loss_curve_
         As for :class:`SoftmaxRegression`, for the same model.
@@ -147,6 +149,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         classes: ArrayLike | None = None,
+        penalty_factor: ArrayLike | Mapping[str, float] | None = None,
+        prior_mean: Any = None,
         tol: float = 1e-6,
         max_iter: int = 1000,
         verbose: int = 0,
@@ -159,13 +163,20 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.classes = classes
+        self.penalty_factor = penalty_factor
+        self.prior_mean = prior_mean
         self.tol = tol
         self.max_iter = max_iter
         self.verbose = verbose
 
     @with_callbacks
     def fit(
-        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+        **params: Any,
     ) -> "SoftmaxRegressionCV":
         """Choose the weight decay and fit the model with it.
 
@@ -177,6 +188,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             Labels, or distributions over the classes.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, for the fits and for the scores.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`SoftmaxRegression.fit`, in the fits and in the scores.
         **params : dict
             ``groups`` for the splitter; with metadata routing enabled, whatever the splitter and the scorer request.
 
@@ -203,9 +216,11 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         self._validate_params()
         for_split, for_score = self._route(sample_weight, params)
         weight_decays = None if isinstance(self.weight_decays, Integral) else check_weight_decays(self.weight_decays)
-        monitored = X, y, sample_weight
+        monitored = X, y, {"sample_weight": sample_weight, "offset": offset}
         X, y, weight, feature_names = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
+        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        offset = check_offset(offset, X.shape[0], len(target.encoding.classes))
         folds = None if isinstance(self.cv, str) else self._folds(X, y, for_split)
         n_weight_decays = int(self.weight_decays) if weight_decays is None else len(weight_decays)
         n_paths = 1 if folds is None else len(folds)
@@ -213,7 +228,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             print(f"{n_paths} path{'s' * (n_paths > 1)} of {n_weight_decays} weight decays", flush=True)
         monitor = Monitor(self, *monitored, n_paths + 1)
         with workers() as pool:
-            problem = self._problem(X, target, pool)
+            problem = self._problem(X, target, pool, prior, offset)
             if weight_decays is None:
                 weight_decays = grid(problem, n_weight_decays)
             if folds is None:
@@ -222,7 +237,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             if "sample_weight" in for_score:
                 for_score = {**for_score, "sample_weight": weight}
             model, scorer = self._model_for_folds(target.encoding.classes), self._scorer()
-            search_fold = functools.partial(score_fold, model, X, y, weight, weight_decays, scorer, for_score)
+            rows = Rows(X, y, weight, offset)
+            search_fold = functools.partial(score_fold, model, rows, prior, weight_decays, scorer, for_score)
             scores, far = score_folds(search_fold, folds, self.n_jobs, monitor)
         search = self._choose(weight_decays, scores)
         with workers() as pool:
@@ -239,6 +255,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             fit_intercept=self.fit_intercept,
             class_weight=self.class_weight,
             classes=classes,
+            penalty_factor=self.penalty_factor,
+            prior_mean=self.prior_mean,
             tol=self.tol,
             max_iter=self.max_iter,
             verbose=self.verbose,
@@ -278,38 +296,56 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             warnings.warn(message, ConvergenceWarning, stacklevel=CALLER + 1)
 
     def _path_on_all_rows(
-        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None, offset: ArrayLike | None
     ) -> tuple[list[Fit], Float64Array]:
         """The fits with all of `weight_decays_`, and the standard deviations of the columns."""
-        X, y, weight, _ = self._validate(X, y, sample_weight)
+        X, y, weight, feature_names = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
+        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        offset = check_offset(self._known_offset(offset), X.shape[0], len(target.encoding.classes))
         with workers() as pool:
-            problem = self._problem(X, target, pool)
+            problem = self._problem(X, target, pool, prior, offset)
             scale = ColumnStats.of(problem.given.samples, centred=True).scale
             return fit_path(problem, self.weight_decays_.tolist(), self._options()), scale
 
-    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+    ) -> float:
         """The score according to `scoring`, as in scikit-learn's searches; by default, minus the log loss.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The samples.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`fit`. Required if the model was fitted with offsets.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`fit`. Required if the model was fitted with offsets.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`fit`. Required if the model was fitted with offsets.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`fit`. Required if the model was fitted with offsets.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels, or distributions with columns in the order of `classes_`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`fit`. Required if the model was fitted with offsets.
 
         Returns
         -------
         score : float
         """
         if self.scoring is None:
-            return super().score(X, y, sample_weight)
+            return super().score(X, y, sample_weight, offset)
         if isinstance(sample_weight, Real):  # scorers accept only arrays
             sample_weight = check_sample_weight(sample_weight, np.shape(X)[0])
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return float(self._scorer()(self, X, y, **weights))
+        return float(self._scorer()(self if offset is None else self._with_offset(offset), X, y, **weights))
 
     def _scorer(self) -> Any:
         if isinstance(self.scoring, str) and self.scoring == "neg_log_loss":
@@ -319,12 +355,13 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
     def _route(self, sample_weight: ArrayLike | None, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The arguments for the splitter and those for the scorer."""
         if get_config()["enable_metadata_routing"]:
+            # Scorers need no offset, as they get a model that has it.
             routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
             return routed.splitter.split, routed.scorer.score
         unknown = set(params) - {"groups"}
         if unknown:
             raise TypeError(
-                "fit takes X, y, sample_weight and groups, and more with metadata routing enabled; "
+                "fit takes X, y, sample_weight, offset and groups, and more with metadata routing enabled; "
                 f"got {sorted(unknown)}."
             )
         return params, {} if sample_weight is None else {"sample_weight": sample_weight}

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._path import fit_path
+from skmax._prior import check_offset
 from skmax._problem import WeightDecay
 from skmax._sklearn import Monitor, with_callbacks
 from skmax._threads import workers
@@ -21,8 +22,13 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         f(W, b) = (1/S) sum_i s_i [ logsumexp(z_i) - <y_i, z_i> ]
                   + (weight_decay / 2) ||W||_F^2
 
-    This is the model of :class:`sklearn.linear_model.LogisticRegression` at ``C = 1 / (weight_decay * S)``, for any
-    number of classes [1]_. Two classes share one logit, which makes it binary logistic regression.
+    or, with offsets o_i added to the logits, factors phi and prior means M::
+
+        f(W, b) = (1/S) sum_i s_i [ logsumexp(z_i + o_i) - <y_i, z_i + o_i> ]
+                  + (weight_decay / 2) sum_kj phi_kj (W_kj - M_kj)^2
+
+    The first is the model of :class:`sklearn.linear_model.LogisticRegression` at ``C = 1 / (weight_decay * S)``, for
+    any number of classes [1]_. Two classes share one logit, which makes it binary logistic regression.
 
     Parameters
     ----------
@@ -38,11 +44,18 @@ class SoftmaxRegression(BaseSoftmaxRegression):
     classes : array-like of shape (n_classes,), default=None
         All labels that exist, so that `predict_proba` has the same columns whichever of them occur in `y`. They are
         kept sorted, as scikit-learn's scorers expect. None takes the labels in `y`.
+    penalty_factor : array-like of shape (n_features,) or that of `coef_`, dict or None, default=None
+        Non-negative factors phi on the penalty, by feature or by class and feature; None is 1 for all. A factor of 0
+        leaves a coefficient without a penalty. A dict maps feature names to factors; that of any other feature is 1.
+    prior_mean : array-like of the shape of `coef_`, fitted linear classifier or None, default=None
+        The values M that the penalty shrinks the coefficients to; None is 0. A model of the same classes and features
+        stands for its `coef_`, and the search starts from its intercepts, too. With two classes, M is of shape
+        (1, n_features), and belongs to the logit of the second class.
     tol : float, default=1e-6
         The fit stops once the objective, in nats per unit of weight, is shown to lie within `tol` of its minimum.
     max_iter : int, default=1000
         Maximum number of iterations. With 0, the model is the one that the search would start from: the class
-        frequencies or, with `warm_start`, the last fit.
+        frequencies, or the prior means, or, with `warm_start`, the last fit.
     warm_start : bool, default=False
         Whether to start from the coefficients of the last fit, whose classes and features must be the same.
     verbose : int, default=0
@@ -70,6 +83,8 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         Number of iterations: those of L-BFGS, and the Newton steps at the end.
     loss_curve_ : ndarray of shape (`n_iter_` + 1,)
         The value of f at the start and after each iteration.
+    has_offset_ : bool
+        Whether the model was fitted with offsets, so that predictions require them.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -97,6 +112,15 @@ class SoftmaxRegression(BaseSoftmaxRegression):
 
     With ``weight_decay=0`` the coefficients of linearly dependent columns are the shortest ones, which are the limit
     for small weight decays; those of constant columns are zero. A warning says so if the minimum is at infinity.
+
+    With three or more classes, adding one vector to the coefficients of all classes changes no probability. The penalty
+    decides: at the minimum ``(penalty_factor * (coef_ - prior_mean)).sum(axis=0)`` is zero for each feature with some
+    positive factor, and ``(coef_ - prior_mean).sum(axis=0)`` for the others. The intercepts, which are not penalised,
+    sum to zero. These coefficients are unique, except for those of columns without a penalty that depend linearly on
+    one another: those closest to `prior_mean` are taken if `penalty_factor` is by feature. With ``weight_decay=0`` they
+    are so too, where `penalty_factor` counts only if `X` is dense and has fewer rows than columns. A class without
+    weight in `y` keeps its prior mean. Kronecker products as a preconditioner, and the turn of an `X` with fewer rows
+    than columns, are not available with factors by class; the latter is not with factors of 0, either.
 
     From scikit-learn 1.9 on, `set_callbacks` sets scikit-learn's callbacks. They see each iteration as a task, with a
     fitted estimator equal to that of a fit stopped there, and can stop the fit by returning True.
@@ -140,6 +164,8 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         classes: ArrayLike | None = None,
+        penalty_factor: ArrayLike | Mapping[str, float] | None = None,
+        prior_mean: Any = None,
         tol: float = 1e-6,
         max_iter: int = 1000,
         warm_start: bool = False,
@@ -149,13 +175,17 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.classes = classes
+        self.penalty_factor = penalty_factor
+        self.prior_mean = prior_mean
         self.tol = tol
         self.max_iter = max_iter
         self.warm_start = warm_start
         self.verbose = verbose
 
     @with_callbacks
-    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "SoftmaxRegression":
+    def fit(
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, offset: ArrayLike | None = None
+    ) -> "SoftmaxRegression":
         """Fit the model.
 
         Parameters
@@ -169,6 +199,9 @@ class SoftmaxRegression(BaseSoftmaxRegression):
             numbers that sum to 1.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, not all zero. None gives all rows the same weight.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Known parts of the logits, finite: they are added to W x + b. One-dimensional for two classes: that of the
+            second class. Predictions then require offsets, too.
 
         Returns
         -------
@@ -186,13 +219,15 @@ class SoftmaxRegression(BaseSoftmaxRegression):
             If the objective cannot be shown to lie within `tol` of its minimum, or its minimum is at infinity.
         """
         self._validate_params()
-        monitored = X, y, sample_weight
+        monitored = X, y, {"sample_weight": sample_weight, "offset": offset}
         X, y, weight, feature_names = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
+        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        offset = check_offset(offset, X.shape[0], len(target.encoding.classes))
         last = self._last_parameters(target.encoding, X.shape[1], feature_names) if self.warm_start else None
         monitor = Monitor(self, *monitored, self.max_iter)
         with workers() as pool:
-            problem = self._problem(X, target, pool)
+            problem = self._problem(X, target, pool, prior, offset)
             options = self._options(self._watch(monitor, feature_names))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
         self._finish(fit, feature_names, monitor)

@@ -14,7 +14,6 @@ from skmax._problem import Problem
 from skmax._samples import Float64Array
 from skmax._softmax import FloatArray
 from skmax._solver import Solution
-from skmax._target import Encoding
 
 # Coefficients for a float32 X stay float64 if rounding them would raise the objective by more than this share of `tol`.
 _ROUNDING_SHARE = 0.1
@@ -31,8 +30,13 @@ class Fit:
     ----------
     stopped : bool
         Whether a callback ended the search.
+    has_offset : bool
+        Whether the rows had offsets.
     separates : bool
-        Whether, without weight decay, every row with weight is on the right side, so that the minimum is at infinity.
+        Whether, by coefficients without a penalty, every row with weight is on the right side, so that the minimum is
+        at infinity.
+    without_penalty : str
+        Which parameter leaves coefficients without a penalty.
     receding : list, or None
         The classes whose rows recede for ever from those of others, which also puts the minimum at infinity.
     """
@@ -45,7 +49,9 @@ class Fit:
     converged: bool
     loss_curve: Float64Array
     stopped: bool = False
+    has_offset: bool = False
     separates: bool = False
+    without_penalty: str = "weight_decay=0"
     receding: list[Any] | None = None
 
     @property
@@ -69,22 +75,24 @@ class Fit:
             "n_iter_": self.n_iter,
             "loss_curve_": self.loss_curve,
             "n_features_in_": self.coef.shape[1],
+            "has_offset_": self.has_offset,
         }
 
     def warning(self, tol: float, max_iter: int) -> str | None:
         """The text of a ConvergenceWarning, or None if there is nothing to warn of."""
+        penalise = f"Pass {self.without_penalty.replace('=0', ' > 0')}"
         if self.separates:
             return (
-                "The model separates the classes without error, which with weight_decay=0 puts the minimum at infinity:"
-                f" the coefficients, now up to {np.abs(self.coef).max():.1e}, would grow for ever."
-                " Pass weight_decay > 0."
+                f"The model separates the classes without error, which with {self.without_penalty} puts the minimum at "
+                f"infinity: the coefficients, now up to {np.abs(self.coef).max():.1e}, would grow for ever."
+                f" {penalise}."
             )
         if self.receding is not None:
             return (
                 f"Some rows of the classes {self.receding} are separated from others without error, which with "
-                "weight_decay=0 puts the minimum at infinity: the coefficients, now up to "
-                f"{np.abs(self.coef).max():.1e}, would grow for ever. Pass weight_decay > 0, or leave out the columns "
-                "that separate them."
+                f"{self.without_penalty} puts the minimum at infinity: the coefficients, now up to "
+                f"{np.abs(self.coef).max():.1e}, would grow for ever. {penalise}, or leave out the columns that "
+                "separate them."
                 + (f" The objective is {self.gap:.1e} above its infimum, or less." if self.gap > tol else "")
             )
         if self.converged or self.stopped:
@@ -115,6 +123,7 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
     """
     coordinates = problem.coordinates
     coef, intercept = coordinates.outward(*objective.split(solution.theta))
+    coef = problem.given.penalty.centred(coef)
     in_user_columns = objective
     if coordinates.basis is not None:
         samples = problem.given.samples
@@ -126,7 +135,7 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
         return in_user_columns.value(in_user_columns.join(*coordinates.from_origin(*rounded)).ravel())
 
     reached = solution.value
-    stored = reached if coordinates.are_the_users and objective.weight_decay > 0 else value(np.float64)
+    stored = reached if coordinates.are_the_users and not objective.penalty.has_free else value(np.float64)
     if problem.given.samples.dtype == np.float32:
         rounded = value(np.float32)
         if rounded - reached <= _ROUNDING_SHARE * tol:
@@ -134,28 +143,32 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
     certificate = dataclasses.replace(solution.certificate, gap=solution.certificate.gap + max(0.0, stored - reached))
     return Fit(
         problem.encoding.classes,
-        *_for_all_classes(problem.encoding, coef, intercept),
+        *_for_all_classes(problem, coef, intercept),
         objective=stored,
         certificate=certificate,
         converged=certificate.within(tol),
         loss_curve=np.array([*solution.loss_curve[:-1], stored]),
         stopped=solution.stopped,
-        separates=objective.weight_decay == 0 and not n_unseparated(objective, solution.theta),
+        has_offset=problem.given.samples.has_offset,
+        separates=objective.penalty.has_free and not n_unseparated(objective, solution.theta),
+        without_penalty="weight_decay=0" if objective.penalty.is_none else "penalty_factor=0",
         receding=receding_classes(problem.encoding, objective, solution),
     )
 
 
 def fit_so_far(problem: Problem, theta: Float64Array, loss_curve: list[float]) -> Fit:
     """The fit at `theta`, of whose distance from the minimum nothing is known."""
-    parts = problem.coordinates.outward(*problem.objective.split(theta))
+    coef, intercept = problem.coordinates.outward(*problem.objective.split(theta))
+    parts = problem.given.penalty.centred(coef), intercept
     coef, intercept = (part.astype(problem.given.samples.dtype, copy=False) for part in parts)
     return Fit(
         problem.encoding.classes,
-        *_for_all_classes(problem.encoding, coef, intercept),
+        *_for_all_classes(problem, coef, intercept),
         objective=loss_curve[-1],
         certificate=_UNKNOWN,
         converged=False,
         loss_curve=np.array(loss_curve),
+        has_offset=problem.given.samples.has_offset,
     )
 
 
@@ -166,23 +179,31 @@ def certain_fit(problem: Problem) -> Fit:
         intercept = np.where(encoding.present[1:], np.inf, -np.inf)
     else:
         intercept = np.where(encoding.present, 0.0, -np.inf)
+    coef = np.zeros((len(intercept), problem.given.n_features)) if problem.prior.mean is None else problem.prior.mean
     return Fit(
         encoding.classes,
-        np.zeros((len(intercept), problem.given.n_features), dtype=dtype),
+        coef.astype(dtype),
         intercept.astype(dtype, copy=False),
         objective=0.0,
         certificate=Certificate(0.0, 0.0, is_bound=True),
         converged=True,
         loss_curve=np.zeros(1),
+        has_offset=problem.given.samples.has_offset,
     )
 
 
-def _for_all_classes(encoding: Encoding, coef: FloatArray, intercept: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Coefficients and intercepts with a row for the absent classes too, whose intercept is -inf."""
+def _for_all_classes(problem: Problem, coef: FloatArray, intercept: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Coefficients and intercepts with a row for the absent classes too.
+
+    Their intercepts are -inf, and their coefficients the prior means, as nothing but the penalty depends on them.
+    """
+    encoding, mean = problem.encoding, problem.prior.mean
     if encoding.n_logits == 1:
         return coef, intercept
     n_classes = len(encoding.classes)
     all_coef = np.zeros((n_classes, coef.shape[1]), dtype=coef.dtype)
+    if mean is not None:
+        all_coef[:] = mean
     all_intercept = np.full(n_classes, -np.inf, dtype=coef.dtype)
     all_coef[encoding.present], all_intercept[encoding.present] = coef, intercept
     return all_coef, all_intercept

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from skmax._base import BaseSoftmaxRegression
 from skmax._path import fits_along
+from skmax._prior import Prior
 from skmax._progress import PathProgress
 from skmax._samples import Design, Float64Array
 from skmax._scorer import LEAST_LOG_PROBABILITY, neg_cross_entropy_scorer
@@ -29,6 +30,21 @@ _ROUGH = 1e-4
 _TURNED_BY, _TURNED_FOR = 3.0, 2
 
 Fold: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]  # the training and the test rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The checked rows that the folds divide: X, y, weights and offsets."""
+
+    X: Design
+    y: NDArray
+    weight: Float64Array | None
+    offset: FloatArray | None
+
+    def at(self, index: NDArray[np.intp]) -> "Rows":
+        """Those at `index`."""
+        weight = None if self.weight is None else self.weight[index]
+        return Rows(self.X[index], self.y[index], weight, None if self.offset is None else self.offset[index])
 
 
 def check_folds(folds: Iterable[Any], n_samples: int, cv: Any) -> list[Fold]:
@@ -102,9 +118,8 @@ def _short_of_the_best(scores: Float64Array, far: Float64Array) -> list[int]:
 
 def score_fold(
     model: BaseSoftmaxRegression,
-    X: Design,
-    y: NDArray,
-    weight: Float64Array | None,
+    rows: Rows,
+    prior: Prior,
     weight_decays: Float64Array,
     scorer: Any,
     for_score: dict[str, Any],
@@ -119,27 +134,31 @@ def score_fold(
     The path ends where the log loss has clearly turned, if that is the score, unless the `whole` path is asked for.
     """
     train, test = fold
+    held_out = rows.at(test)
     progress = PathProgress(weight_decays, name, model.verbose, monitor)
     for_test = {key: np.asarray(value)[test] if np.ndim(value) else value for key, value in for_score.items()}
     is_log_loss = isinstance(scorer, type(neg_cross_entropy_scorer))
-    losses = _Losses(y[test], model.classes, for_test.get("sample_weight"))
+    losses = _Losses(held_out.y, model.classes, for_test.get("sample_weight"))
     decays = weight_decays.tolist()
     scores, far = [], []
-    target = model._encode(y[train], None if weight is None else weight[train])
     options = dataclasses.replace(
         model._options(), progress=progress.iteration, rough_tol=lambda: _ROUGH * losses.error
     )
     lent = _LentWorkers()
+    fitted_to = rows.at(train)
+    target = model._encode(fitted_to.y, fitted_to.weight)
     with workers() as lent.workers:
-        path = fits_along(model._problem(X[train], target, lent), decays, options)
+        problem = model._problem(fitted_to.X, target, lent, prior, fitted_to.offset)
+        path = fits_along(problem, decays, options)
     for weight_decay in decays:
         with workers() as lent.workers:
             fit = next(path)
         fitted = copy.copy(model)
         fitted.weight_decay = weight_decay
-        log_probability = fitted._store(fit).predict_log_proba(X[test])
+        fitted = fitted._store(fit)._with_offset(held_out.offset)
+        log_probability = fitted.predict_log_proba(held_out.X)
         judged = _Predicted(log_probability, fitted.classes_) if is_log_loss else fitted
-        scores.append(scorer(judged, X[test], y[test], **for_test))
+        scores.append(scorer(judged, held_out.X, held_out.y, **for_test))
         far.append(0.0 if fit.converged else gap_beyond(fit.gap, model.tol))
         progress.end_of_decay(scores[-1])
         losses.add(log_probability)
@@ -172,7 +191,7 @@ class _Predicted:
     log_probability: FloatArray
     classes_: NDArray
 
-    def predict_log_proba(self, X: Design) -> FloatArray:
+    def predict_log_proba(self, X: Design, offset: FloatArray | None = None) -> FloatArray:
         return self.log_probability
 
 

@@ -27,15 +27,32 @@ def grid(problem: Problem, n_weight_decays: int) -> Float64Array:
     ||x - mean||^2 / (S weight_decay). The squared length of a typical row is the sum of the columns' variances v_j. A
     few long columns would make nearly all of that sum, and hide what a grid for the others has to be, so that p times
     their median stands for it.
+
+    With prior means and offsets, the path begins at the prior means, and the loss there takes the place of the entropy.
+    With factors phi the bound is sum_kj G_kj^2 / phi_kj over twice the weight decay, and the variances are v_j / phi_j.
+    Coefficients without a penalty count in neither, as they are at their best from the beginning on.
     """
     encoding, objective, given = problem.encoding, problem.objective, problem.given
     strong = 0.0
     if not encoding.is_certain:  # else the entropy is 0 and there is nothing to gain
-        gradient = objective.split(objective(initial_parameters(problem))[1])[0]
-        entropy = -np.sum(encoding.frequency * np.log(encoding.frequency))
-        strong = np.sum(gradient**2) / (2 * _STRONG_END * entropy)
+        value, flat = objective(initial_parameters(problem))
+        gradient, factor = objective.split(flat)[0], objective.penalty.factor
+        if objective.penalty.mean is None and not objective.samples.has_offset:
+            value = -np.sum(encoding.frequency * np.log(encoding.frequency))
+        squares = gradient**2 if factor is None else np.divide(gradient**2, factor, where=factor > 0, out=0 * gradient)
+        strong = np.sum(squares) / (2 * _STRONG_END * max(value, np.finfo(float).tiny))
     columns = ColumnStats.of(given.samples, centred=given.fit_intercept)
-    weak = _WEAK_END * given.n_features * np.median(columns.scale**2) / encoding.weight_sum
+    variance, n_features = columns.scale**2, given.n_features
+    if problem.prior.factor is not None:
+        factor = np.atleast_2d(problem.prior.factor).mean(axis=0)
+        if not factor.any():
+            raise ValueError(
+                "penalty_factor must be positive for some coefficient, where weight_decays is a number of them; got "
+                "zeros, with which no weight decay matters."
+            )
+        n_features = int(np.count_nonzero(factor))
+        variance = variance[factor > 0] / factor[factor > 0]
+    weak = _WEAK_END * n_features * np.median(variance) / encoding.weight_sum
     # Without this, the ends could be out of order where the columns carry no information on the classes.
     strong = max(strong, 100 * weak)
     return np.geomspace(strong, weak, n_weight_decays)

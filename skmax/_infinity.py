@@ -1,4 +1,4 @@
-"""Fits without weight decay whose minimum is at infinity: how they are noticed, certified and described."""
+"""Fits whose minimum is at infinity, along coefficients without a penalty: how they are noticed and described."""
 
 import dataclasses
 from typing import Any
@@ -11,12 +11,15 @@ from skmax._hessian.whole import WholeHessian
 from skmax._objective import Objective
 from skmax._samples import Float64Array, LocalSamples
 from skmax._separation import separation
+from skmax._softmax import normalize_in_place
 from skmax._solver import Solution
 from skmax._target import Encoding
 
+_MOST_DOUBLINGS = 40  # of a step to infinity, which outweigh offsets of 1e12
+
 
 def with_separation(solution: Solution, objective: Objective, columns: ColumnStats, tol: float) -> Solution:
-    """Correct the `solution` without weight decay if the search did not notice that the minimum is at infinity."""
+    """Correct the `solution` if the search did not notice that free coefficients put the minimum at infinity."""
     gap = solution.value - objective.floor
     if solution.recession is not None or (solution.converged and gap > tol):
         return solution
@@ -26,9 +29,15 @@ def with_separation(solution: Solution, objective: Objective, columns: ColumnSta
     if found is None:
         return solution
     if found.complete:
-        # The margin of this step is log(10 n_classes / tol), so that no row's loss is more than tol.
-        theta = np.log(10 * objective.n_classes / min(tol, 1.0)) * found.step
-        value = objective.value(theta)
+        # The margin of this step is log(10 n_classes / tol), so that no row's loss is more than tol. Offsets and prior
+        # means may make up for that.
+        start, step = _unpenalised(objective), np.log(10 * objective.n_classes / min(tol, 1.0)) * found.step
+        for _ in range(_MOST_DOUBLINGS):
+            theta = step if start is None else start + step
+            value = objective.value(theta)
+            if value <= min(tol, 1.0):
+                break
+            step = 2 * step
         proof = Certificate(value, 0.0, is_bound=True)
         curve = [*solution.loss_curve[:-1], value]
         return Solution(theta, value, proof, proof.within(tol), curve, solution.preconditioner)
@@ -44,19 +53,29 @@ def with_separation(solution: Solution, objective: Objective, columns: ColumnSta
     return solution
 
 
+def _unpenalised(objective: Objective) -> Float64Array | None:
+    """Parameters at which the penalty is 0, without free coefficients; None for those that are all 0."""
+    mean = objective.penalty.mean
+    if mean is None or objective.penalty.is_none:
+        return None
+    return objective.join(mean - objective.penalty.free_part(mean), np.zeros(objective.n_logits)).ravel()
+
+
 def n_unseparated(objective: Objective, theta: Float64Array) -> int:
-    """The number of rows whose class has no more than half of the probability.
+    """The number of rows whose class has no more than half of the probability by the free part of `theta` alone.
 
     If there are none, larger logits fit ever better. A target that is spread over classes keeps its logits finite.
     """
-    return objective.samples.sum(_unseparated, theta, cost=objective.cost)
+    return objective.samples.sum(_unseparated, objective.free_part(theta), cost=objective.cost)
 
 
 def _unseparated(samples: LocalSamples, within: slice, theta: Float64Array) -> int:
     """`n_unseparated` among the rows `within`."""
     parameters, count = samples.parameters(theta), 0
     for block in samples.blocks(samples.n_logits, within):
-        off = np.abs(block.residual(block.probability(*parameters))).max(axis=0) >= 0.5
+        probability = block.change(*parameters)  # offsets help no finite step, and end with larger ones
+        normalize_in_place(probability)
+        off = np.abs(block.residual(probability)).max(axis=0) >= 0.5
         if block.target.ndim == 2:
             off |= block.target.max(axis=1) < 1
         count += int(np.count_nonzero(block.with_positive_weight(off)))

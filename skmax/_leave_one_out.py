@@ -1,20 +1,20 @@
 """What the fit would be without each of its rows, approximated by one Newton step.
 
-With F(theta) = sum_i s_i l_i + weight_decay S / 2 ||W||^2 = S f, the fit without row i minimises
+With F(theta) = sum_i s_i l_i + S Q(W) = S f, and Q the penalty, the fit without row i minimises
 
-    F_i = F - s_i l_i - weight_decay s_i / 2 ||W||^2        (weight_decay goes with the mean, of weight S - s_i),
+    F_i = F - s_i l_i - s_i Q(W)        (the penalty goes with the mean, of weight S - s_i),
 
-whose gradient at the minimum of F is -s_i (V_i r_i + weight_decay W) and whose Hessian is S H - s_i V_i A_i V_i^T,
+whose gradient at the minimum of F is -s_i (V_i r_i + Q'(W)) and whose Hessian is S H - s_i V_i A_i V_i^T,
 except for the penalty's share of s_i / S, which is neglected. Here r_i = p_i - y_i, A_i = diag(p_i) - p_i p_i^T, and
 V_i takes a row's logits to the parameters, V_i q = q (x) x_i. One Newton step d_i from theta changes the row's own
 logits by
 
     t_i = V_i^T d_i = (I - s_i M_i A_i)^-1 s_i (M_i r_i + q_i)    with M_i = V_i^T (S H)^-1 V_i,
-                                                                       q_i = V_i^T (S H)^-1 weight_decay W,
+                                                                       q_i = V_i^T (S H)^-1 Q'(W),
 
 by the formula of Sherman, Morrison and Woodbury, which also gives the step itself,
 
-    d_i = (S H)^-1 (V_i u_i + s_i weight_decay W)                 with u_i = s_i (r_i + A_i t_i),
+    d_i = (S H)^-1 (V_i u_i + s_i Q'(W))                          with u_i = s_i (r_i + A_i t_i),
 
 the residual after the step, to first order. A weight decay of 1/S goes with the sum: then there is no q_i, and d_i has
 no second term. (K. Rahnama Rad and A. Maleki, 2020, A scalable estimate of the out-of-sample prediction error via
@@ -78,7 +78,7 @@ def leave_one_out_losses(objective: Objective, columns: ColumnStats, theta: Floa
     hessian = WholeHessian(objective, columns).roughly_at(theta)
     n_logits, n_columns = objective.n_logits, objective.n_columns
     coef, _ = objective.split(theta)
-    decay = objective.join(objective.weight_decay * coef, np.zeros(n_logits)).ravel()
+    decay = objective.join(objective.penalty.gradient(coef), np.zeros(n_logits)).ravel()
     inverse = hessian.inverse().reshape(n_logits, n_columns, n_logits, n_columns) / objective.samples.weight_sum
     cost = objective.cost + theta.size**2
     return np.concatenate(
@@ -108,7 +108,7 @@ def rows_without(
 ) -> Iterator[RowsWithout]:
     """The rows `within`, block by block.
 
-    `inverse` holds the blocks of (S H)^-1 in standardized columns, and `inverse_decay` is H^-1 weight_decay W, in the
+    `inverse` holds the blocks of (S H)^-1 in standardized columns, and `inverse_decay` is H^-1 Q'(W), in the
     coordinates of theta.
     """
     n_logits = samples.n_logits
@@ -120,7 +120,7 @@ def rows_without(
         normalize_in_place(probability)
         residual = np.ascontiguousarray(block.residual(probability).T)
         spread = logit_covariances(standardized, inverse)
-        along_decay = block.raw_prediction(*decay).T / samples.weight_sum
+        along_decay = block.change(*decay).T / samples.weight_sum
         if n_logits == 1:
             curvature = (probability * (1 - probability)).T[:, :, None]
         else:

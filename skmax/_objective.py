@@ -1,15 +1,17 @@
 """The objective that a fit minimises, and its gradient, as sums over blocks of rows.
 
-For rows x_i of X, target distributions y_i, sample weights s_i with sum S, and logits z_i = W x_i + b::
+For rows x_i of X, target distributions y_i, sample weights s_i with sum S, logits z_i = W x_i + b + o_i with given
+offsets o_i, which are mostly none, and the penalty Q of `skmax._penalty`, which is (weight_decay / 2) ||W||_F^2 unless
+it has factors or prior means::
 
-    f(W, b)      = (1/S) sum_i s_i [ logsumexp(z_i) - <y_i, z_i> ]  +  (weight_decay / 2) ||W||_F^2
+    f(W, b)      = (1/S) sum_i s_i [ logsumexp(z_i) - <y_i, z_i> ]  +  Q(W)
     df / dz_i    = (s_i / S) (softmax(z_i) - y_i)
-    df / dW      = sum_i (df / dz_i) x_i^T  +  weight_decay W
+    df / dW      = sum_i (df / dz_i) x_i^T  +  dQ / dW
     df / db      = sum_i (df / dz_i)
 
 The target enters linearly, so that it is needed once and never inside the loop::
 
-    sum_i s_i <y_i, z_i> = <W, A> + <b, a>    with A = sum_i s_i y_i x_i^T,  a = sum_i s_i y_i
+    sum_i s_i <y_i, z_i> = <W, A> + <b, a> + sum_i s_i <y_i, o_i>    with A = sum_i s_i y_i x_i^T,  a = sum_i s_i y_i
 
 Three or more classes have a logit each. Two have one, that of the second class; the first one's is 0.
 
@@ -26,6 +28,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from skmax._penalty import NO_PENALTY, Penalty
 from skmax._samples import Float64Array, LocalSamples, Maximum, Samples
 from skmax._softmax import losses_in_place, normalize_in_place
 
@@ -44,14 +47,18 @@ class Objective:
     ----------
     samples : Samples
         X, the targets and the sample weights. The intercepts in `theta` are those at the origin of the samples.
-    weight_decay : float
+    penalty : Penalty
     by_rows : bool
         Whether to subtract the target in each row's residual; see `exactly`.
     """
 
     samples: Samples
-    weight_decay: float = 0.0
+    penalty: Penalty = NO_PENALTY
     by_rows: bool = False
+
+    @property
+    def weight_decay(self) -> float:
+        return self.penalty.weight_decay
 
     @property
     def n_classes(self) -> int:
@@ -83,7 +90,7 @@ class Objective:
 
     def penalised(self, weight_decay: float) -> Self:
         """The same function with another weight decay. What is known of the samples is shared."""
-        return dataclasses.replace(self, weight_decay=weight_decay)
+        return dataclasses.replace(self, penalty=self.penalty.decayed(weight_decay))
 
     def exactly(self) -> Self:
         """The same function to as many digits as there are: by products in float64, whatever X is, and row by row.
@@ -103,7 +110,7 @@ class Objective:
         samples = self.samples.without(which, *args, cost=self.cost)
         if not 0 < samples.weight_sum < self.samples.weight_sum:
             return None
-        kept, penalty = self.with_samples(samples), self._penalty(self.split(theta)[0])
+        kept, penalty = self.with_samples(samples), self.penalty.value(self.split(theta)[0])
         rest = (kept.value(theta) - penalty) * samples.weight_sum / self.samples.weight_sum
         return kept, max(0.0, self.value(theta) - penalty - rest)
 
@@ -114,20 +121,18 @@ class Objective:
         if not self.by_rows:
             target_sum = self.samples.target_sum
             loss_sum, gradient_sum = loss_sum - np.vdot(table, target_sum), gradient_sum - target_sum
+            if self.samples.has_offset:
+                loss_sum -= self.samples.target_offset
         coef = table[:, : self.n_features]
-        value = loss_sum / self.samples.weight_sum + self._penalty(coef)
+        value = loss_sum / self.samples.weight_sum + self.penalty.value(coef)
         gradient = gradient_sum / self.samples.weight_sum
-        gradient[:, : self.n_features] += self.weight_decay * coef
+        gradient[:, : self.n_features] += self.penalty.gradient(coef)
         return float(value), gradient.ravel()
 
     def value(self, theta: Float64Array) -> float:
         """f alone, from the loss of each row."""
         loss = self.samples.sum(_loss, theta, cost=self.cost) / self.samples.weight_sum
-        return float(loss + self._penalty(self.split(theta)[0]))
-
-    def _penalty(self, coef: Float64Array) -> float:
-        # Without weight decay, coefficients may be too large to be squared.
-        return self.weight_decay / 2 * float(np.vdot(coef, coef)) if self.weight_decay else 0.0
+        return float(loss + self.penalty.value(self.split(theta)[0]))
 
     @property
     def floor(self) -> float:
@@ -137,19 +142,35 @@ class Objective:
     @property
     def has_weak_penalty(self) -> bool:
         """Whether the penalty leaves directions of next to no curvature, if the loss does."""
-        return self.weight_decay * self.samples.weight_sum < _WEAK
+        return self.penalty.least * self.samples.weight_sum < _WEAK
 
     def largest_change(self, step: Float64Array) -> float:
         """The largest change that `step` makes in the difference of two logits of a row with weight."""
         return float(self.samples.sum(_largest_change, step, cost=self.cost))
 
-    def recedes(self, step: Float64Array) -> bool:
-        """Whether f falls for ever along `step`: without weight decay, its minimum may be at infinity."""
-        return self.weight_decay == 0 and self.recession(step).is_one()
+    def receding(self, step: Float64Array) -> Float64Array | None:
+        """The part of `step` along which f falls for ever, or None: where nothing is penalised, the minimum may be at
+        infinity.
+        """
+        if not self.penalty.has_free:
+            return None
+        free = self.free_part(step)
+        return free if self.recession(free).is_one() else None
+
+    def free_part(self, step: Float64Array) -> Float64Array:
+        """The part of `step` along which the penalty does not change."""
+        if self.penalty.is_none:
+            return step
+        coef, intercept = self.split(step)
+        return self.join(self.penalty.free_part(coef), intercept).ravel()
 
     def recession(self, step: Float64Array) -> "Recession":
         """What `step` does to each row, in the limit of many such steps."""
         return self.samples.sum(_recession, step, cost=self.cost)
+
+    def mean_probability(self, theta: Float64Array) -> Float64Array:
+        """The weighted mean of the rows' probabilities, of shape (n_logits,)."""
+        return self.samples.sum(_probability_sum, theta, cost=self.cost // 2) / self.samples.weight_sum
 
     def probability_at_intercepts(self, theta: Float64Array) -> Float64Array:
         """Probabilities of shape (n_logits,) of a row at the origin."""
@@ -164,7 +185,7 @@ class Objective:
         (diag(p) - p p^T) q = p (q - <p, q>).
         """
         total = self.samples.sum(_hessian_product, theta, direction, cost=2 * self.cost) / self.samples.weight_sum
-        total[:, : self.n_features] += self.weight_decay * self.split(direction)[0]
+        total[:, : self.n_features] += self.penalty.product(self.split(direction)[0])
         return total.ravel()
 
     def split(self, theta: Float64Array) -> tuple[Float64Array, Float64Array]:
@@ -202,6 +223,14 @@ def _loss(samples: LocalSamples, within: slice, theta: Float64Array) -> float:
     return total
 
 
+def _probability_sum(samples: LocalSamples, within: slice, theta: Float64Array) -> Float64Array:
+    """The weighted sum of the probabilities."""
+    parameters, total = samples.parameters(theta), np.zeros(samples.n_logits)
+    for block in samples.blocks(samples.n_logits, within):
+        total += block.probability(*parameters).astype(np.float64, copy=False) @ block.weights()
+    return total
+
+
 @dataclass(frozen=True)
 class Recession:
     """A step along which f falls for ever, if it is one; those of two sets of rows add up to that of both.
@@ -225,7 +254,8 @@ class Recession:
 
     def is_one(self) -> bool:
         """Whether there is no more growth than there may be from what is not yet at its minimum."""
-        return self.growth <= _NO_GROWTH * min(1.0, self.change.max())
+        change = self.change.max()
+        return bool(change > 0 and self.growth <= _NO_GROWTH * min(1.0, change))
 
 
 def _recession(samples: LocalSamples, within: slice, step: Float64Array) -> Recession:
@@ -233,7 +263,7 @@ def _recession(samples: LocalSamples, within: slice, step: Float64Array) -> Rece
     parameters = samples.parameters(step)
     total = Recession(0.0, np.zeros(samples.n_classes))
     for block in samples.blocks(samples.n_logits, within):
-        change = block.raw_prediction(*parameters)
+        change = block.change(*parameters)
         own = np.einsum("ij,ij->j", block.distribution(), change)
         if len(change) == 1:
             change = np.vstack([np.zeros_like(change), change])
@@ -250,7 +280,7 @@ def _largest_change(samples: LocalSamples, within: slice, step: Float64Array) ->
     parameters = samples.parameters(step)
     largest = 0.0
     for block in samples.blocks(samples.n_logits, within):
-        change = block.raw_prediction(*parameters)
+        change = block.change(*parameters)
         spread = np.abs(change[0]) if len(change) == 1 else change.max(axis=0) - change.min(axis=0)
         largest = max(largest, float(block.with_positive_weight(spread).max(initial=0)))
     return Maximum(largest)
@@ -264,7 +294,7 @@ def _hessian_product(
     total = np.zeros((samples.n_logits, samples.n_columns))
     for block in samples.blocks(samples.n_logits, within):
         probability = block.probability(*parameters)
-        change = block.raw_prediction(*step)
+        change = block.change(*step)
         change -= np.einsum("ij,ij->j", probability, change)
         change *= probability
         block.add_weighted_rows(total, change)

@@ -63,7 +63,7 @@ class Minimum:
     objective : Objective
         The objective with its weight decay, in float64 products whatever the dtype of X.
     columns : ColumnStats
-        Those of the problem, or, without weight decay, columns that are independent.
+        Those of the problem, or, where coefficients are not penalised, columns that are independent.
     solution : Solution
     rough_tol : float, or None
         The tolerance of a search that was to end without a certificate.
@@ -115,6 +115,7 @@ def minima(
     columns, change, watch, progress = problem.columns, None, options.watch, options.progress
     visited: list[tuple[float, Float64Array]] = []
     age, built_for, gap = 0, np.inf, np.nan
+    turned: bool | None = None  # whether `columns` are independent where all of them are free, or where some are
 
     def after_iteration(theta: Float64Array, loss_curve: list[float]) -> bool:
         if progress is not None:
@@ -130,10 +131,11 @@ def minima(
     for weight_decay in weight_decays:
         objective, exact = objective.penalised(weight_decay), exact.penalised(weight_decay)
         gap = np.nan
-        if weight_decay == 0 and columns.turn is None:
-            columns, change = problem.independent_columns(exact.samples), None
+        penalty = exact.penalty
+        if penalty.has_free and turned is not penalty.is_none:
+            columns, change, turned = problem.independent_columns(exact), None, penalty.is_none
         hessian, rough_tol = WholeHessian(exact, columns), None
-        if options.rough_tol is not None and weight_decay > 0 and not hessian.pays(0):
+        if options.rough_tol is not None and not penalty.has_free and not hessian.pays(0):
             rough_tol = max(options.tol, options.rough_tol())
             theta = _extrapolated(objective, theta, visited)
             if age >= _OLD or weight_decay < built_for / _FAR_ON:
@@ -156,12 +158,12 @@ def minima(
             age += solution.n_iter
         else:
             age, built_for = solution.n_iter, weight_decay
-        if weight_decay == 0 and not solution.stopped and solution.n_iter < options.max_iter:
+        if penalty.has_free and not solution.stopped and solution.n_iter < options.max_iter:
             solution = with_separation(solution, exact, columns, options.tol)
         theta, change = solution.theta, solution.preconditioner
         visited = [*visited[-1:], (weight_decay, theta)]
-        if weight_decay == 0:
-            theta = exact.join(*columns.shortest(*exact.split(theta))).ravel()
+        if penalty.has_free:
+            theta = exact.join(*columns.nearest(*exact.split(theta), penalty.mean)).ravel()
             solution = dataclasses.replace(solution, theta=theta)
         yield Minimum(exact, columns, solution, rough_tol)
 

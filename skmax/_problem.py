@@ -5,21 +5,28 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skmax._columns import ColumnStats
 from skmax._coordinates import Coordinates, work_coordinates
 from skmax._objective import Objective
-from skmax._samples import Design, Float64Array, Samples
+from skmax._prior import Prior
+from skmax._samples import Design, Float64Array
 from skmax._softmax import FloatArray
 from skmax._target import Encoding, Target
 from skmax._threads import Workers
 
+# The most steps in the intercepts alone before a search with offsets or prior means, and one that is the last.
+_MOST_INTERCEPT_STEPS, _SMALL_INTERCEPT_STEP = 5, 0.3
+
 WeightDecay: TypeAlias = float | Literal["1/n_samples"]
 
 
-def local_objective(X: Design, target: Target, *, fit_intercept: bool, pool: Workers | None = None) -> Objective:
+def local_objective(
+    X: Design, target: Target, *, fit_intercept: bool, pool: Workers | None = None, offset: NDArray | None = None
+) -> Objective:
     """The objective of an X in memory, without weight decay."""
-    return Objective(target.samples(X, fit_intercept=fit_intercept, pool=pool))
+    return Objective(target.samples(X, fit_intercept=fit_intercept, pool=pool, offset=offset))
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Problem:
         The means and scales of the columns of `objective`.
     coordinates : Coordinates
         The change from the user's columns to those of `objective`.
+    prior : Prior
+        The penalty factors and prior means of all classes, in the user's columns.
     """
 
     encoding: Encoding
@@ -45,15 +54,25 @@ class Problem:
     objective: Objective
     columns: ColumnStats
     coordinates: Coordinates
+    prior: Prior
 
     @classmethod
-    def of(cls, given: Objective, encoding: Encoding, *, rotate: bool = True) -> "Problem":
-        """Measure the columns of `given` and choose the coordinates, with a basis of the rows only if `rotate`."""
+    def of(cls, given: Objective, encoding: Encoding, prior: Prior | None = None, *, rotate: bool = True) -> "Problem":
+        """Measure the columns of `given`, which has no penalty yet, and choose the coordinates.
+
+        Only if `rotate` may a basis of the rows take the place of the columns.
+        """
+        prior = prior or Prior()
         if encoding.is_certain:  # the minimum is known, so no column needs to be measured
-            n_features = given.n_features
-            return cls(encoding, given, given, ColumnStats(np.zeros(n_features), np.ones(n_features)), Coordinates())
-        coordinates, samples, columns = work_coordinates(given.samples, centred=given.fit_intercept, rotate=rotate)
-        return cls(encoding, given, given.with_samples(samples), columns, coordinates)
+            unit = ColumnStats(np.zeros(given.n_features), np.ones(given.n_features))
+            return cls(encoding, given, given, unit, Coordinates(), prior)
+        penalty = prior.penalty(encoding)
+        coordinates, samples, columns, own = work_coordinates(
+            given.samples, centred=given.fit_intercept, penalty=penalty, rotate=rotate
+        )
+        given = dataclasses.replace(given, penalty=penalty)
+        objective = dataclasses.replace(given, samples=samples, penalty=own)
+        return cls(encoding, given, objective, columns, coordinates, prior)
 
     def on(self, pool: Workers) -> "Problem":
         """The same problem on other threads: those it was built on end with their `workers()` block."""
@@ -64,26 +83,40 @@ class Problem:
         """The number that the parameter `weight_decay` stands for."""
         return 1 / self.encoding.weight_sum if isinstance(weight_decay, str) else float(weight_decay)
 
-    def independent_columns(self, samples: Samples) -> ColumnStats:
-        """The columns for a fit without weight decay to `samples` in float64, turned where they are dependent."""
+    def independent_columns(self, exact: Objective) -> ColumnStats:
+        """The columns for a minimum of `exact`, in float64: those without a penalty, if dependent, are turned.
+
+        Columns that only some classes have without a penalty stay as they are.
+        """
+        free = np.all(np.atleast_2d(exact.penalty.free), axis=0)
         dtype = self.given.samples.dtype
         # Subtracting an origin is exact, but leaves float64 numbers.
         precision = float(np.finfo(dtype if self.coordinates.are_the_users else np.float64).eps)
         digits = self.coordinates.digits(self.columns, dtype)
-        return self.columns.independent(samples, centred=samples.fit_intercept, precision=precision, digits=digits)
+        return self.columns.independent(
+            exact.samples,
+            centred=exact.fit_intercept,
+            precision=precision,
+            digits=digits,
+            free=None if free.all() else free,
+        )
 
 
 def initial_parameters(problem: Problem, last: tuple[FloatArray, FloatArray] | None = None) -> Float64Array:
     """The flat parameters at which a search starts.
 
-    By default these are the minimum under infinite weight decay: coefficients of zero, and as intercepts the logarithms
-    of the class frequencies. With the coefficients and intercepts of the `last` fit, they are those, for all classes
-    that had weight in it.
+    By default these are the minimum under infinite weight decay: coefficients at their prior means, or zero, and as
+    intercepts the logarithms of the class frequencies, or close to what is best with prior means or offsets. With the
+    coefficients and intercepts of the `last` fit, they are those, for all classes that had weight in it.
     """
     objective, encoding = problem.objective, problem.encoding
     coef = np.zeros((objective.n_logits, objective.n_features))
     log_frequency = np.log(encoding.frequency)
     intercept = log_frequency[1:] - log_frequency[0] if objective.n_logits == 1 else log_frequency
+    start = problem.prior.start(encoding)
+    if start is not None:
+        coef, begin = problem.coordinates.inward(start[0], np.where(np.isfinite(start[1]), start[1], 0.0))
+        intercept = np.where(np.isfinite(start[1]), begin, intercept)
     if last is not None:
         rows = encoding.present if objective.n_logits > 1 else [True]
         known = np.isfinite(last[1][rows])  # a class without weight in the last fit has an intercept of -inf
@@ -91,4 +124,29 @@ def initial_parameters(problem: Problem, last: tuple[FloatArray, FloatArray] | N
             *(part[rows][known].astype(np.float64) for part in last)
         )
     theta = objective.join(coef, intercept)
-    return (theta - theta.mean(axis=0) if objective.n_logits > 1 else theta).ravel()
+    theta = (theta - theta.mean(axis=0) if objective.n_logits > 1 else theta).ravel()
+    if last is None and objective.fit_intercept and (start is not None or objective.samples.has_offset):
+        theta = _with_better_intercepts(objective, encoding, theta)
+    return theta
+
+
+def _with_better_intercepts(objective: Objective, encoding: Encoding, theta: Float64Array) -> Float64Array:
+    """`theta` with intercepts of which f is lower, and about lowest where they differ a lot.
+
+    With the mean probabilities P_k of the classes at theta, and their frequencies y_k, steps d in the intercepts have
+
+        f(b + d) - f(b) = (1/S) sum_i s_i log sum_k p_ik exp(d_k) - <y, d>  <=  log sum_k P_k exp(d_k) - <y, d>,
+
+    as the logarithm is concave, and the right-hand side is lowest, and at most 0, at d_k = log(y_k / P_k).
+    """
+    for _ in range(_MOST_INTERCEPT_STEPS):
+        mean = objective.mean_probability(theta)
+        if objective.n_logits == 1:
+            mean = np.array([1 - mean[0], mean[0]])
+        step = np.log(encoding.frequency) - np.log(np.maximum(mean, np.finfo(np.float64).tiny))
+        step = step[1:] - step[0] if objective.n_logits == 1 else step - step.mean()
+        coef, intercept = objective.split(theta)
+        theta = objective.join(coef, intercept + step).ravel()
+        if np.abs(step).max() < _SMALL_INTERCEPT_STEP:
+            break
+    return theta

@@ -15,12 +15,12 @@ LEAST_LOG_PROBABILITY = float(np.log(np.finfo(np.float64).eps))
 class _NegCrossEntropyScorer:
     """Minus the mean cross-entropy of a classifier's probabilities, in nats: for `scoring` and for direct calls.
 
-    Called as ``neg_cross_entropy_scorer(estimator, X, y, sample_weight=None)`` with a fitted classifier that has
-    `predict_log_proba` (a pipeline too), `y` being labels of shape (n_samples,) or distributions of shape
+    Called as ``neg_cross_entropy_scorer(estimator, X, y, sample_weight=None, offset=None)`` with a fitted classifier
+    that has `predict_log_proba` (a pipeline too), `y` being labels of shape (n_samples,) or distributions of shape
     (n_samples, n_classes), with columns in the order of `classes_`. For labels it equals scikit-learn's
     ``"neg_log_loss"``, but needs no label to be in `y`, and takes a label that the classifier does not know as one of
     probability 0. Probabilities below 2.2e-16 count as 2.2e-16, as in :func:`sklearn.metrics.log_loss`, so that a
-    single impossible label does not make the score infinite.
+    single impossible label does not make the score infinite. Offsets are passed on to `predict_log_proba`.
 
     Examples
     --------
@@ -32,11 +32,19 @@ class _NegCrossEntropyScorer:
     -0.14
     """
 
-    def __init__(self, sample_weight: bool | str | None = None) -> None:
-        self._sample_weight_request = sample_weight
+    def __init__(self, sample_weight: bool | str | None = None, offset: bool | str | None = None) -> None:
+        self._requests = {"sample_weight": sample_weight, "offset": offset}
 
-    def __call__(self, estimator: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        log_probability = np.maximum(estimator.predict_log_proba(X), LEAST_LOG_PROBABILITY)
+    def __call__(
+        self,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+    ) -> float:
+        metadata = {} if offset is None else {"offset": offset}
+        log_probability = np.maximum(estimator.predict_log_proba(X, **metadata), LEAST_LOG_PROBABILITY)
         distribution = as_distributions(y, n_classes=log_probability.shape[1])
         if distribution is not None:
             score = (distribution * log_probability).sum(axis=1)
@@ -50,13 +58,14 @@ class _NegCrossEntropyScorer:
             )
         return float(np.average(score, weights=check_sample_weight(sample_weight, len(score))))
 
-    def set_score_request(self, *, sample_weight: bool | str | None) -> "_NegCrossEntropyScorer":
-        """A scorer that asks for `sample_weight` where metadata routing is enabled."""
-        return _NegCrossEntropyScorer(sample_weight)
+    def set_score_request(self, **requests: bool | str | None) -> "_NegCrossEntropyScorer":
+        """A scorer that asks for `sample_weight` or `offset`, or both, where metadata routing is enabled."""
+        return _NegCrossEntropyScorer(**{**self._requests, **requests})
 
     def get_metadata_routing(self) -> MetadataRequest:
         request = MetadataRequest(owner=self)
-        request.score.add_request(param="sample_weight", alias=self._sample_weight_request)
+        for param, alias in self._requests.items():
+            request.score.add_request(param=param, alias=alias)
         return request
 
     def __repr__(self) -> str:

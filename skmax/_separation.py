@@ -13,6 +13,8 @@ If all slacks are 1, the classes are separated without error, and the objective 
 weights and lengths of the rows do not matter here. They do matter to the search for the minimum, from which outliers,
 and weights over many decades, hide what is separated. So this programme is solved where that search ends in doubt.
 
+Only coefficients without a penalty may change. Offsets do not matter, as they do not grow with the step.
+
 A. Albert and J. A. Anderson (1984). On the existence of maximum likelihood estimates in logistic regression models.
 Biometrika 71(1), 1-10. K. Konis (2007). Linear programming algorithms for detecting separated data in binary logistic
 regression models. PhD thesis, University of Oxford.
@@ -44,7 +46,7 @@ class Separation:
 
 
 def separation(objective: Objective, columns: ColumnStats) -> Separation | None:
-    """The direction that separates most; None if there is none, or too much work to look for one."""
+    """The direction without a penalty that separates most; None if there is none, or too much work to look for one."""
     n_rows, size = objective.samples.n_samples, objective.n_logits * objective.n_columns
     if n_rows * objective.n_classes * size > _LARGEST_PROGRAMME:
         return None
@@ -60,13 +62,17 @@ def separation(objective: Objective, columns: ColumnStats) -> Separation | None:
     other, same = y == 0, (y > 0) & (np.arange(objective.n_classes) != own[:, None])
     above, equal = (_products(ahead, scaled, pairs) for pairs in (other, same))
     n_slacks = len(above)
+    free = objective.join(
+        np.broadcast_to(objective.penalty.free, (objective.n_logits, objective.n_features)),
+        np.ones(objective.n_logits, dtype=bool),
+    ).ravel()
     result = optimize.linprog(
         np.r_[np.zeros(size), -np.ones(n_slacks)],
         A_ub=sparse.hstack([sparse.csr_array(-above), sparse.eye_array(n_slacks)]) if n_slacks else None,
         b_ub=np.zeros(n_slacks) if n_slacks else None,
         A_eq=sparse.hstack([sparse.csr_array(equal), sparse.csr_array((len(equal), n_slacks))]) if len(equal) else None,
         b_eq=np.zeros(len(equal)) if len(equal) else None,
-        bounds=[(None, None)] * size + [(0, 1)] * n_slacks,
+        bounds=[(None, None) if is_free else (0, 0) for is_free in free] + [(0, 1)] * n_slacks,
     )
     if result.x is None:
         return None

@@ -38,17 +38,17 @@ class Monitor:
     ----------
     estimator : estimator
         An estimator with `CallbackSupportMixin`, inside a method decorated with `with_callbacks`.
-    X, y, sample_weight
-        The data of the fit, as the user passed it.
+    X, y, metadata
+        The data of the fit, as the user passed it; None stands for metadata that was not passed.
     n_steps : int
         The maximum number of steps.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any, n_steps: int) -> None:
+    def __init__(self, estimator: Any, X: Any, y: Any, metadata: dict[str, Any], n_steps: int) -> None:
         self.has_callbacks = bool(getattr(estimator, "_skl_callbacks", None))
         if self.has_callbacks:
-            metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-            self._what = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+            passed = {name: value for name, value in metadata.items() if value is not None}
+            self._what = {"estimator": estimator, "X": X, "y": y, "metadata": passed or None}
             self._root = estimator._init_callback_context(max_subtasks=n_steps)
             self._root.call_on_fit_task_begin(**self._what)
 

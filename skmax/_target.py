@@ -157,9 +157,17 @@ class Target:
     sample_weight: Float64Array | None
 
     def samples(
-        self, X: Design, *, fit_intercept: bool, pool: Workers | None = None, row_offset: int = 0
+        self,
+        X: Design,
+        *,
+        fit_intercept: bool,
+        pool: Workers | None = None,
+        offset: NDArray | None = None,
+        row_offset: int = 0,
     ) -> LocalSamples:
-        """The samples of these rows, given their X."""
+        """The samples of these rows, given their X and the offsets of all classes."""
+        if offset is not None and offset.ndim == 2 and not self.encoding.present.all():
+            offset = offset[:, self.encoding.present]
         return samples_of(
             X,
             self.values,
@@ -168,6 +176,7 @@ class Target:
             n_logits=self.encoding.n_logits,
             fit_intercept=fit_intercept,
             workers=pool,
+            offset=offset,
             row_offset=row_offset,
         )
 

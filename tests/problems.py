@@ -9,7 +9,7 @@ from skmax._target import encode_target
 def objective_of(X, target, weight=None, *, n_classes, n_logits, weight_decay, fit_intercept):
     """The objective of an X in memory."""
     classes = {"n_classes": n_classes, "n_logits": n_logits}
-    return Objective(samples_of(X, target, weight, fit_intercept=fit_intercept, **classes), weight_decay)
+    return Objective(samples_of(X, target, weight, fit_intercept=fit_intercept, **classes)).penalised(weight_decay)
 
 
 def problem_of(X, y, pool=None):

@@ -284,10 +284,10 @@ def test_a_direction_to_infinity_is_known_by_its_rows():
     X = np.array([[0.0, 0], [1, 0], [0, 0], [1, 0], [2, 0], [0, 1], [1, 1]])
     y = np.array([0, 0, 1, 1, 0, 1, 1])
     objective = objective_of(X, y, n_classes=2, n_logits=1, weight_decay=0.0, fit_intercept=True)
-    assert objective.recedes(np.array([0.0, 1.0, 0.0]))  # the rows of x_1 = 1 are all of class 1
-    assert not objective.recedes(np.array([0.0, -1.0, 0.0]))
-    assert not objective.recedes(np.array([1.0, 0.0, 0.0]))
-    assert not objective.penalised(1e-9).recedes(np.array([0.0, 1.0, 0.0]))
+    assert objective.receding(np.array([0.0, 1.0, 0.0])) is not None  # the rows of x_1 = 1 are all of class 1
+    assert objective.receding(np.array([0.0, -1.0, 0.0])) is None
+    assert objective.receding(np.array([1.0, 0.0, 0.0])) is None
+    assert objective.penalised(1e-9).receding(np.array([0.0, 1.0, 0.0])) is None
     np.testing.assert_array_equal(objective.recession(np.array([0.0, 1.0, 0.0])).change, [0, 1])
 
 
@@ -297,9 +297,9 @@ def test_soft_targets_recede_only_if_no_class_of_theirs_loses():
     objective = objective_of(X, soft, n_classes=3, n_logits=3, weight_decay=0.0, fit_intercept=True)
     away = np.zeros((3, 2))
     away[2] = -1.0  # only the third class, of which there is nothing, loses
-    assert objective.recedes(away.ravel())
+    assert objective.receding(away.ravel()) is not None
     away[1, 0] = 0.1
-    assert not objective.recedes(away.ravel())
+    assert objective.receding(away.ravel()) is None
 
 
 def test_the_floor_is_the_entropy_of_the_targets():

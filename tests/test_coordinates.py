@@ -23,7 +23,7 @@ def test_coordinates_keep_the_logits_and_the_penalty_both_ways(centred, shape):
     rng = np.random.default_rng(1)
     X = rng.normal(size=shape)
     X[:, 0] += 1e8
-    coordinates, samples, columns = work_coordinates(samples_of(X, n_logits=3), centred=centred)
+    coordinates, samples, columns, _ = work_coordinates(samples_of(X, n_logits=3), centred=centred)
     x = np.vstack([block.x for block in samples.blocks(1)])
     np.testing.assert_allclose(columns.scale, np.sqrt(np.maximum(((x - columns.mean) ** 2).mean(axis=0), 0)), rtol=1e-6)
     coef, intercept = rng.normal(size=(3, x.shape[1])), rng.normal(size=3)
@@ -47,7 +47,12 @@ def test_a_wide_fit_is_the_same_in_the_coordinates_of_its_rows(monkeypatch, opti
     rotated = SoftmaxRegression(tol=1e-12, **options).fit(X, y, weight)
     monkeypatch.setattr(
         "skmax._problem.work_coordinates",
-        lambda samples, *, centred: (Coordinates(), samples, ColumnStats.of(samples, centred=centred)),
+        lambda samples, *, centred, penalty: (
+            Coordinates(),
+            samples,
+            ColumnStats.of(samples, centred=centred),
+            penalty,
+        ),
     )
     plain = SoftmaxRegression(tol=1e-12, **options).fit(X, y, weight)
     assert rotated.objective_ == pytest.approx(plain.objective_, abs=1e-11)

@@ -282,7 +282,7 @@ def test_groups_reach_the_splitter():
     model = SoftmaxRegressionCV(DECAYS, cv=GroupKFold(4)).fit(X, y, groups=groups)
     folds = list(GroupKFold(4).split(X, y, groups))
     np.testing.assert_array_equal(model.scores_, SoftmaxRegressionCV(DECAYS, cv=folds).fit(X, y).scores_)
-    with pytest.raises(TypeError, match=r"fit takes X, y, sample_weight and groups.*got \['colour'\]"):
+    with pytest.raises(TypeError, match=r"fit takes X, y, sample_weight, offset and groups.*got \['colour'\]"):
         SoftmaxRegressionCV().fit(X, y, colour="red")
 
 

@@ -179,7 +179,7 @@ def test_singular_columns_are_harmless(kind, weight_decay):
         X, rng.integers(0, 3, 50), n_classes=3, n_logits=3, weight_decay=weight_decay, fit_intercept=True
     )
     # As a fit does: far from zero, the gradient of a constant column is the rounding of two huge sums.
-    _, samples, columns = work_coordinates(objective.samples, centred=True)
+    _, samples, columns, _ = work_coordinates(objective.samples, centred=True)
     objective = objective.with_samples(samples)
     np.testing.assert_array_equal(columns.scale[2:4], 1)
     theta = np.zeros(3 * 7)

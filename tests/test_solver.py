@@ -31,8 +31,8 @@ class Smooth:
     def largest_change(self, step):
         return 0.0
 
-    def recedes(self, step):
-        return False
+    def receding(self, step):
+        return None
 
 
 class Quadratic(Smooth):

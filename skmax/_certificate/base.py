@@ -70,8 +70,8 @@ class Function(Protocol):
     def largest_change(self, step: Float64Array) -> float:
         """The R of the module's docstring."""
 
-    def recedes(self, step: Float64Array) -> bool:
-        """Whether f falls for ever along `step`."""
+    def receding(self, step: Float64Array) -> Float64Array | None:
+        """The part of `step` along which f falls for ever, or None."""
 
 
 class LinearChange(Protocol):

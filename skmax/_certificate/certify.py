@@ -48,8 +48,8 @@ def certify(
         return attempt
     if floor.within(tol) or not attempt.proof.gap <= floor.gap:
         return dataclasses.replace(attempt, proof=floor)
-    if attempt.proof.gap <= tol and function.recedes(step):
-        return to_infinity(function, attempt, step, hessian, tol, steps)
+    if attempt.proof.gap <= tol and (receding := function.receding(step)) is not None:
+        return to_infinity(function, attempt, receding, hessian, tol, steps)
     if hessian is None and steps.left > 0:  # otherwise they have been taken already
         further = Point.of(function, point.theta + step / max(1.0, attempt.proof.change))
         if further.value < point.value:

@@ -57,7 +57,10 @@ def approach_infinity(
         proof = Certificate.of(float(np.linalg.norm(v)), spread, is_bound=False)
         if spread < SMALL and proof.gap <= tol / 10:
             break
-        share = INFINITY / spread if function.recedes(onwards) else np.log1p(spread) / spread
+        receding = function.receding(onwards)
+        if receding is not None:
+            onwards, spread = receding, function.largest_change(receding)
+        share = INFINITY / spread if receding is not None else np.log1p(spread) / spread
         candidate = Point.of(function, far.theta + share * onwards)
         if candidate.is_above(far):
             break

@@ -59,7 +59,7 @@ def by_newton(
             rate = float(np.linalg.norm(v_there)) / decrement
             if not rate < _CONTRACTS or candidate.is_above(point):
                 spread = function.largest_change(step)
-                if not SMALL <= spread <= farthest or function.recedes(step):
+                if not SMALL <= spread <= farthest or function.receding(step) is not None:
                     break
                 candidate = Point.of(function, point.theta + np.log1p(spread) / spread * step)
                 if candidate.is_above(point):

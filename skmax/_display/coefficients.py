@@ -89,6 +89,7 @@ class CoefficientDisplay:
         y: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
         features: Sequence[Any] | None = None,
         kind: Kind = "model",
         groups: ArrayLike | None = None,
@@ -101,7 +102,7 @@ class CoefficientDisplay:
 
         Parameters
         ----------
-        estimator, X, y, sample_weight, kind, groups, reference
+        estimator, X, y, sample_weight, offset, kind, groups, reference
             The fitted model and the data of its fit, as for :func:`skmax.inference.covariance_matrix`.
         features : sequence of str or int, default=None
             The features to draw, by name or index; None is all of them or, of more than 10, those with the
@@ -124,7 +125,7 @@ class CoefficientDisplay:
             "model" under a weight decay that is not negligible.
         """
         reach = quantile(level)
-        with fitted(estimator, X, y, sample_weight) as fit:
+        with fitted(estimator, X, y, sample_weight, offset) as fit:
             fit.check_intervals(kind)
             difference, labels = contrasts(fit, reference)
             n_features = fit.objective.n_features

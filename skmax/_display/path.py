@@ -85,6 +85,7 @@ class PathDisplay:
         y: ArrayLike | None = None,
         *,
         sample_weight: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> "PathDisplay":
@@ -100,6 +101,8 @@ class PathDisplay:
             Labels or distributions, with `X`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights, with `X`.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+            Offsets, with `X`.
         ax : matplotlib Axes, or two of them with `X`, default=None
             The axes to draw on; None is a new figure.
         **kwargs : dict
@@ -121,7 +124,7 @@ class PathDisplay:
         is_log_loss = scoring in ("neg_log_loss", neg_cross_entropy_scorer)
         name = "log loss" if is_log_loss else "accuracy" if scoring is None else str(scoring)
         if X is not None and y is not None:
-            path, scale = estimator._path_on_all_rows(X, y, sample_weight)
+            path, scale = estimator._path_on_all_rows(X, y, sample_weight, offset)
             coefficients = np.array([fit.coef * scale for fit in path])
             classes = estimator.classes_[-coefficients.shape[1] :].tolist()
         display = cls(

@@ -52,7 +52,9 @@ class SoftmaxDisplay:
         self.classes = classes
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: MatrixLike, *, ax: Any = None) -> "SoftmaxDisplay":
+    def from_estimator(
+        cls, estimator: Any, X: MatrixLike, *, offset: ArrayLike | None = None, ax: Any = None
+    ) -> "SoftmaxDisplay":
         """Draw the prediction of a fitted classifier for one sample.
 
         Parameters
@@ -61,6 +63,8 @@ class SoftmaxDisplay:
             A fitted classifier with `decision_function`, which may be a pipeline.
         X : {array-like, sparse matrix} of shape (1, n_features)
             The sample.
+        offset : array-like of shape (1,) or (1, n_classes), default=None
+            Its offset, if the classifier was fitted with offsets.
         ax : sequence of two matplotlib Axes, default=None
             The axes to draw on; None is a new figure.
 
@@ -74,7 +78,7 @@ class SoftmaxDisplay:
             If `X` is not a single sample.
         """
         check_is_fitted(estimator)
-        logits = np.asarray(estimator.decision_function(X))
+        logits = np.asarray(estimator.decision_function(X, **({} if offset is None else {"offset": offset})))
         if len(logits) != 1:
             raise ValueError(f"X must be a single sample, of shape (1, n_features); got {len(logits)} samples.")
         # Of two classes, the first has logit 0; if the second one is certain, the second has.

@@ -11,6 +11,7 @@ from skmax._change_of_variables import ChangeOfVariables
 from skmax._columns import ColumnStats, Triangle
 from skmax._hessian.measure import measure, measure_root
 from skmax._objective import Objective
+from skmax._penalty import Penalty
 from skmax._samples import Float64Array
 
 # Where no row is uncertain, a parameter has no curvature; its steps must not be infinite. The curvature of a parameter
@@ -71,24 +72,44 @@ class FactoredHessian(ChangeOfVariables):
         return 8
 
     def penalised(self, objective: Objective) -> Self:
-        penalty = np.tile(self._penalty(objective), self.n_logits)
+        coupled = objective.penalty if objective.penalty.by_class else None
+        if coupled is None:
+            penalty = np.tile(self._penalty(objective), self.n_logits)
+        else:
+            penalty = np.full(self.n_logits * objective.n_columns, self.damping)
         factorise = self._factorise_root if self.by_rows else self._factorise_hessian
-        inverse_root, factor, jitter = factorise(penalty)
+        inverse_root, factor, jitter = factorise(penalty, coupled)
         return dataclasses.replace(self, inverse_root=inverse_root, factor=factor, jitter=jitter)
 
-    def _factorise_hessian(self, penalty: Float64Array) -> tuple[Float64Array, Float64Array, float]:
+    def _factorise_hessian(
+        self, penalty: Float64Array, coupled: Penalty | None
+    ) -> tuple[Float64Array, Float64Array, float]:
+        """The factors of the curvature, diag(penalty) and the second derivatives of a penalty that couples classes."""
         curvature = self.measured
         if self.n_logits > 1:
             # No step goes along the redundant direction, the same for all classes. Any curvature there will do.
             table = curvature.reshape(self.n_logits, -1, self.n_logits, penalty.size // self.n_logits).copy()
             every = np.arange(table.shape[1])
+            if coupled is not None:
+                scale = self.columns.scale
+                table[:, every[: len(scale)], :, every[: len(scale)]] += coupled.matrices() / scale[:, None, None] ** 2
+                curvature = table.reshape(curvature.shape)
             mean = (curvature.diagonal() + penalty).reshape(self.n_logits, -1).mean(axis=0)
             table[:, every, :, every] += mean[:, None, None] / self.n_logits
             curvature = table.reshape(curvature.shape)
         return factorise(curvature, penalty)
 
-    def _factorise_root(self, penalty: Float64Array) -> tuple[Float64Array, Float64Array, float]:
+    def _factorise_root(
+        self, penalty: Float64Array, coupled: Penalty | None
+    ) -> tuple[Float64Array, Float64Array, float]:
+        """As `_factorise_hessian`, from square roots."""
         root = self.measured
+        if coupled is not None:
+            scale = self.columns.scale
+            table = np.zeros((len(scale), self.n_logits, self.n_logits, penalty.size // self.n_logits))
+            every = np.arange(len(scale))
+            table[every, :, :, every] = coupled.roots() / scale[:, None, None]
+            root = np.vstack([root, table.reshape(-1, penalty.size)])
         square = np.square(root).sum(axis=0) + penalty
         rows = [root, np.diag(np.sqrt(penalty))]
         if self.n_logits > 1:  # as in `_factorise_hessian`

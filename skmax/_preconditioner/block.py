@@ -83,10 +83,10 @@ class BlockPreconditioner(BasePreconditioner):
         return self.name + self.rows_used
 
     def penalised(self, objective: Objective) -> Self:
-        penalty, workers = self._penalty(objective), objective.samples.workers
+        penalty, workers = self._penalty_of_each(objective), objective.samples.workers
 
         def factor(k: int) -> tuple[Float64Array, Float64Array]:
-            return factorise(self.blocks[k], penalty)[:2]
+            return factorise(self.blocks[k], penalty[k])[:2]
 
         return dataclasses.replace(self, factors=workers.map_each(factor, self.n_logits, objective.n_columns**3))
 

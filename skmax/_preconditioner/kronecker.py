@@ -47,7 +47,7 @@ class KroneckerPreconditioner(BasePreconditioner):
 
     @staticmethod
     def suits(objective: Objective, theta: Float64Array, damping: float) -> bool:
-        if damping or objective.split(theta)[0].any():
+        if damping or objective.samples.has_offset or objective.penalty.by_class or objective.split(theta)[0].any():
             return False
         # Otherwise the products with many small factors take longer than one with a large factor.
         return FullPreconditioner.cost(objective) > evaluation_cost(objective)

@@ -71,10 +71,10 @@ class LowRankPreconditioner(BasePreconditioner):
         return cls(columns, objective.n_logits, objective.fit_intercept, damping, parts, rest).penalised(objective)
 
     def penalised(self, objective: Objective) -> Self:
-        penalty, workers = self._penalty(objective), objective.samples.workers
+        penalty, workers = self._penalty_of_each(objective), objective.samples.workers
 
         def factor(k: int) -> tuple[Float64Array, Float64Array, Float64Array]:
-            return _inverse_root(self.parts[k], np.maximum(self.rest[k] + penalty, LEAST_CURVATURE))
+            return _inverse_root(self.parts[k], np.maximum(self.rest[k] + penalty[k], LEAST_CURVATURE))
 
         cost = 2 * objective.n_columns * _rank(objective) ** 2
         return dataclasses.replace(self, factors=workers.map_each(factor, self.n_logits, cost))

@@ -109,6 +109,8 @@ class SharedPreconditioner(BasePreconditioner):
 
     def penalised(self, objective: Objective) -> Self:
         penalty = self._penalty(objective)
+        if penalty.ndim == 2:  # one for all classes
+            penalty = penalty.mean(axis=0)
         inverse_root, factor, _ = factorise(self.moment, penalty)
         # m, the mean of |z|^2 / p over z = L^-1 P^(1/2) e with random signs e (M. F. Hutchinson, 1989).
         signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(len(penalty), _PROBES))

@@ -41,6 +41,7 @@ def samples_of(
     n_logits: int = 0,
     fit_intercept: bool = True,
     workers: Workers | None = None,
+    offset: NDArray | None = None,
     row_offset: int = 0,
 ) -> LocalSamples:
     """The samples of an X in memory, dense or sparse. Those of a prediction have no targets and no classes.
@@ -59,6 +60,8 @@ def samples_of(
         n_features=X.shape[1],
         dtype=X.dtype if X.dtype == np.float32 else np.dtype(np.float64),
         is_sparse=is_sparse,
+        offset=offset,
+        has_offset=offset is not None,
         weight_sum=float(X.shape[0] if sample_weight is None else sample_weight.sum()),
         workers=workers or Workers(),
         row_offset=row_offset,

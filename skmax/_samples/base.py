@@ -50,6 +50,8 @@ class Samples(abc.ABC):
     is_sparse : bool
         Whether X is sparse, so that subtracting from its rows would fill it.
     weight_sum : float
+    has_offset : bool
+        Whether the rows have offsets, numbers that are added to their logits.
     workers : Workers
         The threads of this process, for local rows and for loops over classes.
     """
@@ -62,6 +64,7 @@ class Samples(abc.ABC):
     dtype: Any
     is_sparse: bool
     weight_sum: float
+    has_offset: bool
     workers: Workers
 
     @abc.abstractmethod
@@ -100,6 +103,11 @@ class Samples(abc.ABC):
         The first evaluation of an objective measures it, as a sample of rows for a preconditioner does not need it.
         """
         return self.sum(_target_sum, cost=self.cost)
+
+    @functools.cached_property
+    def target_offset(self) -> float:
+        """sum_i s_i <y_i, o_i>, with o_i the offsets: what they add to the part of f that is linear in the targets."""
+        return float(self.sum(_target_offset, cost=self.n_logits)) if self.has_offset else 0.0
 
     @functools.cached_property
     def mean_entropy(self) -> float:
@@ -150,6 +158,8 @@ class LocalSamples(Samples):
         Class indices or distributions.
     sample_weight : ndarray of shape (n_samples,), float64, or None
         None stands for a weight of 1 for each row.
+    offset : ndarray of shape (n_samples, n_logits) or, with a single logit, (n_samples,); or None
+        Added to the logits of each row, block by block. None stands for 0.
     origin : ndarray of shape (n_features,), or None
         Subtracted from each row of a dense X, block by block.
     row_offset : int
@@ -159,6 +169,7 @@ class LocalSamples(Samples):
     X: Design
     target: NDArray | None
     sample_weight: Float64Array | None
+    offset: FloatArray | None = None
     origin: Float64Array | None = None
     row_offset: int = 0
 
@@ -185,7 +196,10 @@ class LocalSamples(Samples):
     def gather(self, index: NDArray[np.intp], factor: Float64Array) -> Self:
         weight = factor if self.sample_weight is None else factor * self.sample_weight[index]
         target = None if self.target is None else self.target[index]
-        rows = dataclasses.replace(self, X=self.X[index], n_samples=len(index), target=target, row_offset=0)
+        offset = None if self.offset is None else self.offset[index]
+        rows = dataclasses.replace(
+            self, X=self.X[index], n_samples=len(index), target=target, offset=offset, row_offset=0
+        )
         return rows.reweighted(weight)
 
     def rows(self, index: NDArray[np.intp] | slice) -> Block:
@@ -217,13 +231,22 @@ class LocalSamples(Samples):
             x = x - self.origin.astype(x.dtype, copy=False)
         weight = None if self.sample_weight is None else self.sample_weight[index]
         target = None if self.target is None else self.target[index]
-        return self._block_type(index, x, weight, target, self.n_classes, self.n_logits)
+        # A row of one number for a single logit.
+        offset = None if self.offset is None else np.atleast_2d(self.offset[index].T)
+        return self._block_type(index, x, weight, target, offset, self.n_classes, self.n_logits)
 
 
 def _target_sum(samples: LocalSamples, within: slice) -> Float64Array:
     total = np.zeros((samples.n_logits, samples.n_columns))
     for block in samples.blocks(samples.n_logits, within):
         block.add_weighted_rows(total, block.distribution())
+    return total
+
+
+def _target_offset(samples: LocalSamples, within: slice) -> float:
+    total = 0.0
+    for block in samples.blocks(samples.n_logits, within):
+        total += block.weighted_sum((block.distribution().astype(np.float64) * block.offset).sum(axis=0))
     return total
 
 

@@ -25,6 +25,7 @@ class Block(abc.ABC):
     x: Design  # the rows less the origin, in the dtype of the products
     weight: Float64Array | None
     target: Any  # class indices, or distributions of shape (n_rows, n_classes); None for a prediction
+    offset: Any  # class-major, of shape (n_logits, n_rows), or None
     n_classes: int
     n_logits: int
 
@@ -50,7 +51,14 @@ class Block(abc.ABC):
         return factor @ x, factor @ (x * x)
 
     def raw_prediction(self, coef: FloatArray, intercept: FloatArray) -> FloatArray:
-        """Class-major logits W x^T + b, in a new array."""
+        """Class-major logits W x^T + b + o, in a new array."""
+        logits = self.change(coef, intercept)
+        if self.offset is not None:
+            logits += self.offset
+        return logits
+
+    def change(self, coef: FloatArray, intercept: FloatArray) -> FloatArray:
+        """The change W x^T + b of the logits by a step (W, b), which has no offset."""
         logits = self.product(coef)
         logits += intercept[:, None]
         return logits

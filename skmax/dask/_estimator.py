@@ -19,9 +19,15 @@ from skmax._path import fit_path
 from skmax._problem import Problem, WeightDecay
 from skmax._sklearn import Monitor, with_callbacks
 from skmax._softmax import FloatArray
-from skmax._target import Encoding
 from skmax._threads import Workers, workers
-from skmax.dask._collections import aligned_partitions, check_columns, check_partition, is_dask, to_delayed
+from skmax.dask._collections import (
+    aligned_partitions,
+    aligned_with,
+    check_columns,
+    check_partition,
+    is_dask,
+    to_delayed,
+)
 from skmax.dask._partitions import Partitions
 from skmax.dask._samples import RemoteSamples, survey
 
@@ -35,7 +41,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
 
     Parameters
     ----------
-    weight_decay, fit_intercept, class_weight, classes, tol, max_iter, warm_start, verbose
+    weight_decay, fit_intercept, class_weight, classes, penalty_factor, prior_mean, tol, max_iter, warm_start, verbose
         As for :class:`SoftmaxRegression`.
     persist : bool, default=True
         Whether to keep the partitions in the workers' memory during the fit. If not, they are recomputed from their
@@ -45,7 +51,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
 
     Attributes
     ----------
-    classes_, coef_, intercept_, n_features_in_, feature_names_in_
+    classes_, coef_, intercept_, has_offset_, n_features_in_, feature_names_in_
         As for :class:`SoftmaxRegression`.
     objective_, gap_, gap_is_bound_, converged_, n_iter_, loss_curve_
         As for :class:`SoftmaxRegression`.
@@ -90,6 +96,8 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         fit_intercept: bool = True,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         classes: ArrayLike | None = None,
+        penalty_factor: ArrayLike | Mapping[str, float] | None = None,
+        prior_mean: Any = None,
         tol: float = 1e-6,
         max_iter: int = 1000,
         warm_start: bool = False,
@@ -101,6 +109,8 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.classes = classes
+        self.penalty_factor = penalty_factor
+        self.prior_mean = prior_mean
         self.tol = tol
         self.max_iter = max_iter
         self.warm_start = warm_start
@@ -109,7 +119,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         self.client = client
 
     @with_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "DaskSoftmaxRegression":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> "DaskSoftmaxRegression":
         """Fit the model.
 
         Parameters
@@ -122,6 +132,8 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
             partitions, or be a NumPy array: it is repartitioned.
         sample_weight : dask Array or Series of shape (n_samples,), default=None
             Non-negative weights, not all zero, partitioned as `y`.
+        offset : dask Array, Series or DataFrame of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits, as for :meth:`SoftmaxRegression.fit`, partitioned as `y`.
 
         Returns
         -------
@@ -141,22 +153,24 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
             If the objective is estimated to be further than `tol` from its minimum, or its minimum is at infinity.
         """
         self._validate_params()
-        partitions, feature_names = self._load(X, y, sample_weight)
-        shape, encoding = survey(partitions, int(X.shape[1]), self.classes, self.class_weight)
+        partitions, feature_names = self._load(X, y, sample_weight, offset)
+        shape, encoding = survey(partitions, int(X.shape[1]), self.classes, self.class_weight, offset is not None)
+        prior = self._prior(encoding, shape.n_features, feature_names)
         last = self._last_parameters(encoding, shape.n_features, feature_names) if self.warm_start else None
-        monitor = Monitor(self, X, y, sample_weight, self.max_iter)
+        monitor = Monitor(self, X, y, {"sample_weight": sample_weight, "offset": offset}, self.max_iter)
         with workers() as pool:
             samples = RemoteSamples.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
-            problem = Problem.of(Objective(samples), encoding)
+            problem = Problem.of(Objective(samples), encoding, prior)
             options = self._options(self._watch(monitor, feature_names))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
         self._finish(fit, feature_names, monitor)
         return self
 
-    def _objective_again(self, X: Any, y: Any, sample_weight: Any, pool: Workers) -> tuple[Objective, Encoding]:
+    def _problem_again(self, X: Any, y: Any, sample_weight: Any, offset: Any, pool: Workers) -> Problem:
         if not is_dask(X):
-            return self.to_local()._objective_again(X, y, sample_weight, pool)
-        partitions, feature_names = self._load(X, y, sample_weight)
+            return self.to_local()._problem_again(X, y, sample_weight, offset, pool)
+        offset = self._known_offset(offset)
+        partitions, feature_names = self._load(X, y, sample_weight, offset)
         names: Any = getattr(self, "feature_names_in_", []), [] if feature_names is None else feature_names
         for name, before, now in [
             ("n_features", self.n_features_in_, X.shape[1]),
@@ -164,13 +178,17 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         ]:
             if before != now:
                 raise ValueError(f"X must have the {name} of the fit, {before}; got {now}.")
-        shape, encoding = survey(partitions, int(X.shape[1]), self.classes, self.class_weight)
+        shape, encoding = survey(partitions, int(X.shape[1]), self.classes, self.class_weight, offset is not None)
+        prior = self._prior(encoding, shape.n_features, feature_names)
         samples = RemoteSamples.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
-        return Objective(samples), encoding
+        return Problem.of(Objective(samples), encoding, prior, rotate=False)
 
-    def _load(self, X: Any, y: Any, sample_weight: Any) -> "tuple[Partitions, FeatureNames]":
-        """The checked rows, labels and weights on the workers, and the feature names. The estimator is not changed."""
-        parts = aligned_partitions(X, y, sample_weight)
+    def _load(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> "tuple[Partitions, FeatureNames]":
+        """The checked rows on the workers, with all that belongs to them, and the feature names.
+
+        The estimator is not changed.
+        """
+        parts = aligned_partitions(X, y, sample_weight, offset)
         feature_names = None
         if is_dataframe_like(X):
             seen = copy.copy(self)
@@ -200,7 +218,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
             raise TypeError(f"client must be a distributed.Client that is not asynchronous; got {client!r}.")
         return client
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Accuracy on labels; on distributions, the expected accuracy on labels drawn from them.
 
         Parameters
@@ -211,16 +229,19 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
             Labels, or distributions with columns in the order of `classes_`.
         sample_weight : a collection like `X`, of shape (n_samples,), default=None
             Weights of the samples.
+        offset : a collection like `X`, of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the logits. Required if the model was fitted with offsets.
 
         Returns
         -------
         score : float
         """
         if not is_dask(X):
-            return super().score(X, y, sample_weight)
+            return super().score(X, y, sample_weight, offset)
+        offset = self._known_offset(offset)
         local = self.to_local()
         shared = dask.delayed(local)
-        scores = [dask.delayed(_score)(shared, *part) for part in aligned_partitions(X, y, sample_weight)]
+        scores = [dask.delayed(_score)(shared, *part) for part in aligned_partitions(X, y, sample_weight, offset)]
         client = self._client()
         results = dask.compute(*scores) if client is None else client.gather(client.compute(scores))
         hits, weight = np.sum(results, axis=0)
@@ -241,11 +262,14 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         local.__dict__.update(copy.deepcopy(self._fitted_attributes()))
         return local
 
-    def _from_logits(self, X: Any, function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray]) -> Any:
+    def _from_logits(
+        self, X: Any, function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray], offset: Any = None
+    ) -> Any:
         if not is_dask(X):
-            return super()._from_logits(X, function)
+            return super()._from_logits(X, function, offset)
         check_is_fitted(self)
         check_columns(X)
+        offset = self._known_offset(offset)
         if is_arraylike(X):
             dtype = X.dtype
         else:
@@ -253,16 +277,21 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         local = self.to_local()
         nameless = copy.copy(local)
         nameless.__dict__.pop("feature_names_in_", None)
-        empty = nameless._from_logits(np.zeros((1, self.n_features_in_), dtype=dtype), function)[:0]
+        n_classes = len(self.classes_)
+        zero = None if offset is None else np.zeros(1 if n_classes == 2 else (1, n_classes))
+        empty = nameless._from_logits(np.zeros((1, self.n_features_in_), dtype=dtype), function, zero)[:0]
         delayed = to_delayed(X)
+        offsets = [None] * len(delayed) if offset is None else aligned_with("offset", offset, X, len(delayed))
         sizes = X.chunks[0] if is_arraylike(X) else (np.nan,) * len(delayed)
         shared = dask.delayed(local)
         return da.concatenate(
             [
                 da.from_delayed(
-                    dask.delayed(_predict)(shared, part, function, empty), (size, *empty.shape[1:]), dtype=empty.dtype
+                    dask.delayed(_predict)(shared, part, function, empty, own),
+                    (size, *empty.shape[1:]),
+                    dtype=empty.dtype,
                 )
-                for part, size in zip(delayed, sizes, strict=True)
+                for part, size, own in zip(delayed, sizes, offsets, strict=True)
             ],
             allow_unknown_chunksizes=True,
         )
@@ -284,14 +313,18 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
 
 
 def _predict(
-    local: SoftmaxRegression, X: Any, function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray], empty: NDArray
+    local: SoftmaxRegression,
+    X: Any,
+    function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray],
+    empty: NDArray,
+    offset: Any,
 ) -> NDArray:
     """A prediction for one partition, in the dtype of `empty`, which was declared for it."""
-    return local._from_logits(X, function).astype(empty.dtype, copy=False) if X.shape[0] else empty
+    return local._from_logits(X, function, offset).astype(empty.dtype, copy=False) if X.shape[0] else empty
 
 
-def _score(local: SoftmaxRegression, X: Any, y: Any, sample_weight: Any) -> tuple[float, float]:
+def _score(local: SoftmaxRegression, X: Any, y: Any, sample_weight: Any, offset: Any) -> tuple[float, float]:
     if X.shape[0] == 0:
         return 0.0, 0.0
     weight = float(X.shape[0] if sample_weight is None else np.sum(sample_weight))
-    return (local.score(X, np.asarray(y), sample_weight) * weight if weight else 0.0), weight
+    return (local.score(X, np.asarray(y), sample_weight, offset) * weight if weight else 0.0), weight

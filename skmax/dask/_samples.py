@@ -20,6 +20,7 @@ from dask.sizeof import sizeof
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from skmax._prior import check_offset
 from skmax._samples import Block, Float64Array, LocalSamples, Samples, samples_of
 from skmax._target import Encoding, Part, all_labels, class_indices, class_totals
 from skmax._threads import Workers, workers
@@ -43,12 +44,15 @@ class Shape:
     dtype : dtype
     is_sparse : bool
         Whether some partition is sparse, so that all are treated as sparse.
+    has_offset : bool
+        Whether the rows have offsets.
     """
 
     n_samples: list[int]
     n_features: int
     dtype: Any
     is_sparse: bool
+    has_offset: bool
 
     @property
     def edges(self) -> list[int]:
@@ -78,6 +82,7 @@ class RemoteSamples(Samples):
             dtype=shape.dtype,
             is_sparse=shape.is_sparse,
             weight_sum=sum(local.gather(_WEIGHT_SUM)),
+            has_offset=shape.has_offset,
             workers=pool,
         )
 
@@ -118,6 +123,9 @@ class RemoteSamples(Samples):
         if any(values.ndim == 2 for values in target):  # in other partitions, each row may have one class
             identity = np.eye(self.n_classes)
             target = tuple(values if values.ndim == 2 else identity[values] for values in target)
+        offset = None
+        if self.has_offset:  # class-major in a block
+            offset = np.concatenate([block.offset.T if self.n_logits > 1 else block.offset[0] for block in blocks])
         return samples_of(
             sparse.vstack(x, format="csr") if self.is_sparse else np.concatenate(x),
             np.concatenate(target),
@@ -126,6 +134,7 @@ class RemoteSamples(Samples):
             n_logits=self.n_logits,
             fit_intercept=self.fit_intercept,
             workers=self.workers,
+            offset=offset,
         )
 
 
@@ -134,6 +143,7 @@ def survey(
     n_features: int,
     classes: ArrayLike | None,
     class_weight: Mapping[Any, float] | Literal["balanced"] | None,
+    has_offset: bool = False,
 ) -> tuple[Shape, Encoding]:
     """What the client needs to know of all partitions."""
     n_samples, dtypes, are_sparse, found = zip(*loaded.gather(_found), strict=True)
@@ -146,24 +156,32 @@ def survey(
         weight_sum = total.sum()
     if not np.isfinite(weight_sum):
         raise ValueError(f"sample_weight must have a finite sum above zero; got {weight_sum:g}.")
-    shape = Shape(list(n_samples), n_features, np.result_type(*dtypes), any(are_sparse))
+    if has_offset:
+        loaded.gather(functools.partial(_check_offset, n_classes=len(labels)))
+    shape = Shape(list(n_samples), n_features, np.result_type(*dtypes), any(are_sparse), has_offset)
     return shape, Encoding.of(labels, total, class_weight)
 
 
 @sizeof.register(LocalSamples)
 def _size_of_samples(samples: LocalSamples) -> int:
     """The size, by which the scheduler decides whether to move data or send tasks to it."""
-    values = (samples.X, samples.target, samples.sample_weight)
+    values = (samples.X, samples.target, samples.sample_weight, samples.offset)
     return sum(sizeof(value) for value in values if value is not None)
 
 
 def _found(loaded: Checked) -> tuple[int, Any, bool, tuple[NDArray | None, int]]:
-    X, part, _ = loaded
+    X, part, *_ = loaded
     return X.shape[0], X.dtype, sparse.issparse(X), (part.labels, part.n_columns)
 
 
+def _check_offset(loaded: Checked, n_classes: int) -> None:
+    X, *_, offset = loaded
+    if X.shape[0]:
+        check_offset(offset, X.shape[0], n_classes)
+
+
 def _totals(loaded: Checked, labels: NDArray) -> Float64Array:
-    X, part, weight = loaded
+    X, part, weight, _ = loaded
     if X.shape[0] == 0:
         return np.zeros(len(labels))
     return class_totals(class_indices(part, labels), weight, len(labels))
@@ -176,13 +194,18 @@ def _local_samples(
     shape: Shape,
     fit_intercept: bool,
 ) -> LocalSamples:
-    X, part, weight = loaded
+    X, part, weight, offset = loaded
     X = X.astype(shape.dtype, copy=False)
     if shape.is_sparse:
         X = sparse.csr_array(X)
     if X.shape[0] == 0:
         part = Part(encoding.classes, part.values)
-    return encoding.apply(part, weight).samples(X, fit_intercept=fit_intercept, row_offset=row_offset)
+    if offset is not None:
+        n_classes = len(encoding.classes)
+        width = () if n_classes == 2 else (n_classes,)
+        offset = check_offset(offset, X.shape[0], n_classes) if X.shape[0] else np.empty((0, *width))
+    target = encoding.apply(part, weight)
+    return target.samples(X, fit_intercept=fit_intercept, offset=offset, row_offset=row_offset)
 
 
 def _sum_of_partition(

@@ -17,6 +17,7 @@ def covariance_matrix(
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
     *,
+    offset: ArrayLike | None = None,
     kind: Kind = "model",
     groups: ArrayLike | None = None,
     reference: Any = None,
@@ -44,6 +45,8 @@ def covariance_matrix(
     sample_weight : array-like of shape (n_samples,), default=None
         The weights of the fit. ``kind="model"`` takes them as frequencies: a row of weight 2 is two rows. The other
         kinds take them as sampling weights, whose scale is of no account.
+    offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
+        The offsets of the fit, if it had any.
     kind : {"model", "sandwich", "cluster"}, default="model"
         The kind of covariance, as above.
     groups : array-like of shape (n_samples,), default=None
@@ -82,8 +85,8 @@ def covariance_matrix(
     Notes
     -----
     With weight decay, (S H)^-1 is the covariance of the Gaussian approximation to the posterior distribution
-    (Laplace's), with independent normal coefficients of variance 1 / (S weight_decay) beforehand; and the sandwich is
-    the covariance of the penalised estimate about its mean, not about the true coefficients.
+    (Laplace's), with independent normal coefficients of variance 1 / (S weight_decay penalty_factor) beforehand; and
+    the sandwich is the covariance of the penalised estimate about its mean, not about the true coefficients.
 
     For two classes, "sandwich" is statsmodels' ``Logit.fit(cov_type="HC0")``, without a small-sample correction (Stata
     multiplies by n / (n - 1)), and "cluster" is its ``cov_type="cluster"`` with its default correction (Stata has
@@ -108,7 +111,7 @@ def covariance_matrix(
     >>> covariance_matrix(SoftmaxRegression().fit(X, y), X, y).shape
     (15, 15)
     """
-    with fitted(model, X, y, sample_weight) as fit:
+    with fitted(model, X, y, sample_weight, offset) as fit:
         difference, _ = contrasts(fit, reference)
         return in_user_columns(fit, fit.covariance(kind, groups), difference)
 
@@ -119,6 +122,7 @@ def std_errors(
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
     *,
+    offset: ArrayLike | None = None,
     kind: Kind = "model",
     groups: ArrayLike | None = None,
     reference: Any = None,
@@ -129,7 +133,7 @@ def std_errors(
 
     Parameters
     ----------
-    model, X, y, sample_weight, kind, groups, reference
+    model, X, y, sample_weight, offset, kind, groups, reference
         As for :func:`covariance_matrix`.
 
     Returns
@@ -152,7 +156,7 @@ def std_errors(
     >>> std_errors(SoftmaxRegression().fit(X, y), X, y)[:, 0].round(2).tolist()
     [0.7, 0.48, 0.51]
     """
-    with fitted(model, X, y, sample_weight) as fit:
+    with fitted(model, X, y, sample_weight, offset) as fit:
         difference, _ = contrasts(fit, reference)
         return errors_of(fit, fit.covariance(kind, groups), difference)
 
@@ -163,6 +167,7 @@ def coef_table(
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
     *,
+    offset: ArrayLike | None = None,
     kind: Kind = "model",
     groups: ArrayLike | None = None,
     reference: Any = None,
@@ -172,7 +177,7 @@ def coef_table(
 
     Parameters
     ----------
-    model, X, y, sample_weight, kind, groups, reference
+    model, X, y, sample_weight, offset, kind, groups, reference
         As for :func:`covariance_matrix`.
     level : float, default=0.95
         The level of the intervals, between 0 and 1.
@@ -223,7 +228,7 @@ def coef_table(
     [0.456, 0.354]
     """
     check_level(level)
-    with fitted(model, X, y, sample_weight) as fit:
+    with fitted(model, X, y, sample_weight, offset) as fit:
         difference, labels = contrasts(fit, reference)
         error = errors_of(fit, fit.covariance(kind, groups), difference)
         index = {"class": np.repeat(labels, fit.n_columns), "feature": np.tile(fit.names, len(labels))}

@@ -57,6 +57,7 @@ def average_marginal_effects(
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
     *,
+    offset: ArrayLike | None = None,
     features: Sequence[Any] | None = None,
     contrasts: Mapping[Any, Any] | Literal["binary"] | None = "binary",
     kind: Kind = "model",
@@ -67,7 +68,7 @@ def average_marginal_effects(
 
     Parameters
     ----------
-    model, X, y, sample_weight, kind, groups
+    model, X, y, sample_weight, offset, kind, groups
         As for :func:`covariance_matrix`. The weights are also those of the average.
     features : sequence of str or int, default=None
         The features, by name or index, of a pipeline those that its last step sees. None is all of them, except those
@@ -120,7 +121,7 @@ def average_marginal_effects(
     ([-0.4, 0.4], [0.089, 0.089])
     """
     check_level(level)
-    with fitted(model, X, y, sample_weight) as fit:
+    with fitted(model, X, y, sample_weight, offset) as fit:
         changes = _changes(fit, features, contrasts)
         arguments = fit.theta, fit.columns, fit.to_user, changes
         cost = fit.objective.cost + fit.theta.size * fit.n_logits * sum(len(change.columns) for change in changes)
@@ -136,6 +137,7 @@ def marginal_effects(
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
     *,
+    offset: ArrayLike | None = None,
     at: Any = "mean",
     features: Sequence[Any] | None = None,
     contrasts: Mapping[Any, Any] | Literal["binary"] | None = "binary",
@@ -147,11 +149,11 @@ def marginal_effects(
 
     Parameters
     ----------
-    model, X, y, sample_weight, kind, groups
+    model, X, y, sample_weight, offset, kind, groups
         As for :func:`covariance_matrix`.
     at : "mean", mapping, or {array-like, sparse matrix} of shape (n_points, n_features), default="mean"
         The point at the weighted mean of each column; the same with the values of some features, by name or index, in a
-        mapping; or points as rows like those of `X`, before a pipeline's first step.
+        mapping; or points as rows like those of `X`, before a pipeline's first step. Their offsets are 0.
     features, contrasts, level
         As for :func:`average_marginal_effects`.
 
@@ -177,7 +179,7 @@ def marginal_effects(
     ([0.37, -0.61, 0.25], [0.09, 0.13, 0.06])
     """
     check_level(level)
-    with fitted(model, X, y, sample_weight) as fit:
+    with fitted(model, X, y, sample_weight, offset) as fit:
         changes = _changes(fit, features, contrasts)
         covariance = fit.covariance(kind, groups)
         points = _points(fit, model, at)
@@ -263,7 +265,7 @@ def _points(fit: Fitted, model: Any, at: Any) -> LocalSamples:
         X = point[None]
     else:
         _, [X], _ = last_step(model, at)
-        X = fit.design(X)
+        X = fit.estimator._validate_X(X, reset=False)
     n_logits, pool = samples.n_logits, samples.workers
     points = samples_of(
         X, n_classes=samples.n_classes, n_logits=n_logits, fit_intercept=samples.fit_intercept, workers=pool
@@ -376,4 +378,4 @@ def _with_values(samples: LocalSamples, block: Block, columns: NDArray[np.intp],
     """The rows of a block with other values in some columns."""
     x = block.dense().copy()
     x[:, columns] = values if samples.origin is None else values - samples.origin[columns]
-    return DenseBlock(block.index, x, block.weight, block.target, block.n_classes, block.n_logits)
+    return DenseBlock(block.index, x, block.weight, block.target, block.offset, block.n_classes, block.n_logits)

@@ -11,8 +11,8 @@ the parameters whose sum over the classes is 0, in an orthonormal basis Q of sha
 
     H_Q = (Q (x) I)^T H (Q (x) I),        cov(theta) = (Q (x) I) (S H_Q)^-1 (Q (x) I)^T,
 
-which is positive definite unless columns depend on one another or classes are separated. The penalty, a diagonal that
-is the same for all classes, is the same in that basis. All of this happens in standardized columns (`ColumnStats`), in
+which is positive definite unless columns depend on one another or classes are separated. The penalty does not change
+along the redundant directions (`skmax._penalty`). All of this happens in standardized columns (`ColumnStats`), in
 which H is as well conditioned as the columns are independent, and is brought to the user's columns at the end.
 """
 
@@ -36,7 +36,7 @@ from skmax._cv import SoftmaxRegressionCV
 from skmax._hessian.measure import measure, measure_root
 from skmax._infinity import n_unseparated
 from skmax._objective import Objective
-from skmax._problem import Problem
+from skmax._prior import check_offset
 from skmax._samples import Block, Design, Float64Array, LocalSamples
 from skmax._separation import separation
 from skmax._softmax import FloatArray, losses_in_place
@@ -147,17 +147,24 @@ class Fitted:
 
     @functools.cached_property
     def penalty(self) -> Float64Array:
-        """The diagonal that the penalty adds to the Hessian of one logit in standardized columns."""
-        penalty = np.zeros(self.n_columns)
-        penalty[: self.objective.n_features] = self.objective.weight_decay / self.columns.scale**2
-        return penalty
+        """What the penalty adds to H_Q for each standardized column, of shape (n_columns, n_free, n_free).
+
+        Columns that are turned have no penalty.
+        """
+        penalty, n_features = self.objective.penalty, self.objective.n_features
+        result = np.zeros((self.n_columns, self.basis.shape[1], self.basis.shape[1]))
+        if penalty.by_class:
+            result[:n_features] = self.basis.T @ penalty.matrices() @ self.basis
+        else:
+            result[:n_features] = np.eye(self.basis.shape[1]) * np.reshape(penalty.curvature, (-1, 1, 1))
+        result[:n_features] /= np.square(self.columns.scale)[:, None, None]
+        return result
 
     @functools.cached_property
     def penalty_gradient(self) -> Float64Array:
         """The gradient of the penalty in `theta`, of shape (n_logits, n_columns)."""
-        gradient = self.objective.weight_decay * self.theta.reshape(self.n_logits, -1)
-        gradient[:, self.objective.n_features :] = 0
-        return gradient
+        coef, _ = self.objective.split(self.theta)
+        return self.objective.join(self.objective.penalty.gradient(coef), np.zeros(self.n_logits))
 
     def standardize(self, theta: Float64Array) -> Float64Array:
         """A step in `theta`, as one of the parameters of standardized columns: the inverse of `ColumnStats.step`."""
@@ -175,11 +182,11 @@ class Fitted:
     def root(self) -> Float64Array:
         """A matrix R with R^T R = H_Q^-1, of shape (n_free, n_free)."""
         objective, columns, size = self.objective, self.columns, self.n_columns
-        penalty = np.tile(self.penalty, self.basis.shape[1])
         hessian = measure(objective, columns, self.theta).reshape(self.n_logits, size, self.n_logits, size)
         hessian = np.einsum("kilj,ka,lb->aibj", hessian, self.basis, self.basis, optimize=True)
+        each = np.arange(size)
+        hessian[:, each, :, each] += self.penalty
         hessian = hessian.reshape(self.n_free, self.n_free)
-        hessian[np.diag_indices(self.n_free)] += penalty
         diagonal = hessian.diagonal().copy()
         if diagonal.min() > 0:
             scale = 1 / np.sqrt(diagonal)
@@ -197,23 +204,34 @@ class Fitted:
             )
         root = measure_root(objective, columns, self.theta).reshape(-1, self.n_logits, size)
         root = np.einsum("rki,ka->rai", root, self.basis).reshape(-1, self.n_free)
-        triangle = np.linalg.qr(np.vstack([root, np.diag(np.sqrt(penalty))]), mode="r")
+        triangle = np.linalg.qr(np.vstack([root, self._penalty_root]), mode="r")
         norm = np.linalg.norm(triangle, axis=0)
         scaled = triangle / np.where(norm > 0, norm, 1)
         if not (norm > 0).all() or linalg.lapack.dtrcon(scaled)[0] < _LEAST_DIGITS:
             self._refuse_singular(scaled, norm)
         return linalg.solve_triangular(scaled, np.diag(1 / norm), trans="T", check_finite=False)
 
+    @property
+    def _penalty_root(self) -> Float64Array:
+        """A root of the penalty, of shape (n_free, n_free)."""
+        values, vectors = np.linalg.eigh(self.penalty)
+        roots = np.sqrt(np.maximum(values, 0))[:, :, None] * vectors.swapaxes(1, 2)
+        n, size = self.basis.shape[1], self.n_columns
+        result, each = np.zeros((n, size, n, size)), np.arange(size)
+        result[:, each, :, each] = roots
+        return result.reshape(self.n_free, self.n_free)
+
     def _refuse_singular(self, scaled: Float64Array, norm: Float64Array) -> None:
         """Raise the error for a singular Hessian, along the direction of least curvature."""
         direction = np.linalg.svd(scaled)[2][-1] / np.where(norm > 0, norm, 1)
         step = self.basis @ direction.reshape(-1, self.n_columns)
         theta = self.columns.step(step, self.objective.fit_intercept).ravel()
-        if self.objective.weight_decay == 0:
+        if self.objective.penalty.has_free:
             theta /= max(self.objective.largest_change(theta), np.finfo(float).tiny)
             for each in (theta, -theta):
-                if self.objective.recedes(each):
-                    raise ValueError(self._separated(each))
+                part = self.objective.receding(each)
+                if part is not None:
+                    raise ValueError(self._separated(part))
         raise ValueError(
             "The Hessian is singular, mostly along the coefficients of "
             f"{self._features(self.objective.split(theta)[0])}, which have no finite "
@@ -221,7 +239,7 @@ class Fitted:
         )
 
     def _advice(self) -> str:
-        if self.objective.weight_decay == 0:
+        if self.objective.penalty.is_none:
             return "Leave out columns that others nearly determine, or fit with weight_decay > 0."
         return "Leave out columns that others nearly determine, or fit with a larger weight_decay."
 
@@ -244,14 +262,15 @@ class Fitted:
     def check(self) -> None:
         """Raise a ValueError where there is no minimum, or the parameters are not near it."""
         objective = self.objective
-        if objective.weight_decay == 0 and not n_unseparated(objective, self.theta):
+        if objective.penalty.is_none and not n_unseparated(objective, self.theta):
             raise ValueError(self._separated(self.theta))
         step = self._newton_step
         theta = self.columns.step(step, objective.fit_intercept).ravel()
-        if objective.weight_decay == 0 and objective.largest_change(theta) > _LARGEST_STEP:
-            if objective.recedes(theta):
-                raise ValueError(self._separated(theta))
-            found = separation(objective, self.columns)
+        if objective.penalty.has_free and objective.largest_change(theta) > _LARGEST_STEP:
+            part = objective.receding(theta)
+            if part is not None:
+                raise ValueError(self._separated(part))
+            found = separation(objective, self.columns) if objective.penalty.is_none else None
             if found is not None:
                 raise ValueError(self._separated(found.step))
             raise ValueError(self._unconverged(f"changes a difference of two logits by more than {_LARGEST_STEP}"))
@@ -375,9 +394,10 @@ class Fitted:
     @functools.cached_property
     def effective_df(self) -> float:
         """The trace of the smoother, tr(H^-1 H_loss) on the free parameters; without penalty, their number."""
-        if self.objective.weight_decay == 0:
+        if self.objective.penalty.is_none:
             return float(self.n_free)
-        return float(self.n_free - np.square(self.root).sum(axis=0) @ np.tile(self.penalty, self.basis.shape[1]))
+        root = self.root.reshape(-1, self.basis.shape[1], self.n_columns)
+        return float(self.n_free - np.einsum("rai,rbi,iab->", root, root, self.penalty, optimize=True))
 
     @functools.cached_property
     def penalty_is_negligible(self) -> bool:
@@ -388,15 +408,18 @@ class Fitted:
         is (S g^T H^-1 g)^(1/2). In a direction in which the penalty adds a share m to the curvature of the loss, an
         interval is shorter by a factor (1 + m)^(-1/2), and m / (1 + m) degrees of freedom are lost.
         """
-        if self.objective.weight_decay == 0:
+        if self.objective.penalty.is_none:
             return True
         gradient = (self.basis.T @ self.standardize_gradient(self.penalty_gradient)).ravel()
         shift = np.sqrt(self.weight_sum) * np.linalg.norm(self.root @ gradient)
         return bool(shift <= _NEGLIGIBLE_SHIFT and self.n_free - self.effective_df <= _NEGLIGIBLE_FREEDOM)
 
-    def design(self, X: MatrixLike) -> Design:
-        """Rows of new data as the estimator takes them, after the earlier steps of a pipeline."""
-        return self.estimator._validate_X(X, reset=False)
+    def rows(self, X: MatrixLike, offset: ArrayLike | None) -> tuple[Design, FloatArray | None]:
+        """New rows as the estimator takes them, after the earlier steps of a pipeline, with the offsets of each logit."""
+        X = self.estimator._validate_X(X, reset=False)
+        offset = self.estimator._known_offset(offset)
+        checked = check_offset(offset, X.shape[0], len(self.encoding.classes))
+        return X, checked[:, self.encoding.present] if checked is not None and checked.ndim == 2 else checked
 
     def column(self, feature: Any) -> int:
         """The index of a feature, given its name or its index."""
@@ -431,7 +454,13 @@ def last_step(model: Any, *designs: MatrixLike) -> tuple[BaseSoftmaxRegression, 
 
 @contextmanager
 def fitted(
-    model: Any, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, errors: bool = True
+    model: Any,
+    X: MatrixLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    *,
+    errors: bool = True,
 ) -> Iterator[Fitted]:
     """The model with the data of its fit.
 
@@ -451,15 +480,15 @@ def fitted(
             "weight decay fixed beforehand, or chosen on other data, would."
         )
     with workers() as pool:
-        given, encoding = estimator._objective_again(X, y, sample_weight, pool)
+        problem = estimator._problem_again(X, y, sample_weight, offset, pool)
+        given, encoding = problem.given, problem.encoding
         _check_classes(estimator, encoding)
-        problem = Problem.of(given, encoding, rotate=False)
         decay = problem.decay(getattr(estimator, "weight_decay_", getattr(estimator, "weight_decay", 0.0)))
         objective = problem.objective.exactly().penalised(decay)
         columns, features = problem.columns, [f"x{j}" for j in range(given.n_features)] if names is None else names
         names = np.array([*features, *["intercept"] * given.fit_intercept], dtype=object)
-        if decay == 0:
-            columns = problem.independent_columns(objective.samples)
+        if objective.penalty.has_free:
+            columns = problem.independent_columns(objective)
             _check_independent(columns, names, given.fit_intercept)
         rows = encoding.present if given.n_logits > 1 else [True]
         parts = (part[rows].astype(np.float64) for part in (estimator.coef_, estimator.intercept_))

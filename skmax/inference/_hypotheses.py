@@ -51,7 +51,7 @@ class GoodnessOfFit:
     log_likelihood : float
         The sum of s_i <y_i, log p_i>, in nats, with the sample weights as frequencies and without the penalty.
     null_log_likelihood : float
-        The same for the class frequencies, the model of intercepts alone.
+        The same for the class frequencies, the model of intercepts alone, without offsets.
     n_observations : float
         The sum of the weights; the number of rows if there are none.
     effective_df : float
@@ -74,12 +74,19 @@ class GoodnessOfFit:
     pseudo_r2: float
 
 
-def log_likelihood(model: Any, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+def log_likelihood(
+    model: Any,
+    X: MatrixLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    *,
+    offset: ArrayLike | None = None,
+) -> float:
     """Log likelihood of a fitted model on the data of its fit.
 
     Parameters
     ----------
-    model, X, y, sample_weight
+    model, X, y, sample_weight, offset
         As for :func:`covariance_matrix`.
 
     Returns
@@ -101,15 +108,22 @@ def log_likelihood(model: Any, X: MatrixLike, y: ArrayLike, sample_weight: Array
     >>> round(log_likelihood(SoftmaxRegression(weight_decay=0).fit(X, y), X, y), 3)
     -58.671
     """
-    return goodness_of_fit(model, X, y, sample_weight).log_likelihood
+    return goodness_of_fit(model, X, y, sample_weight, offset=offset).log_likelihood
 
 
-def goodness_of_fit(model: Any, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> GoodnessOfFit:
+def goodness_of_fit(
+    model: Any,
+    X: MatrixLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    *,
+    offset: ArrayLike | None = None,
+) -> GoodnessOfFit:
     """Log likelihood, effective degrees of freedom, AIC, BIC and McFadden's pseudo R^2 of a fitted model.
 
     Parameters
     ----------
-    model, X, y, sample_weight
+    model, X, y, sample_weight, offset
         As for :func:`covariance_matrix`.
 
     Returns
@@ -142,7 +156,7 @@ def goodness_of_fit(model: Any, X: MatrixLike, y: ArrayLike, sample_weight: Arra
     >>> round(fit.log_likelihood, 2), round(fit.effective_df, 2)  # of 10 that are not redundant
     (-17.95, 5.84)
     """
-    with fitted(model, X, y, sample_weight, errors=False) as fit:
+    with fitted(model, X, y, sample_weight, offset, errors=False) as fit:
         fit.warn_of_class_weight("a likelihood")
         value = _log_likelihood(fit)
         null, df, total = _null_log_likelihood(fit), fit.effective_df, fit.weight_sum
@@ -157,6 +171,7 @@ def wald_test(
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
     *,
+    offset: ArrayLike | None = None,
     features: Any = None,
     contrast: ArrayLike | None = None,
     value: ArrayLike = 0.0,
@@ -167,7 +182,7 @@ def wald_test(
 
     Parameters
     ----------
-    model, X, y, sample_weight, kind, groups
+    model, X, y, sample_weight, offset, kind, groups
         As for :func:`covariance_matrix`.
     features : str, int or list of them, default=None
         The hypothesis that these features, given by name or index, have no effect: their coefficients are the same for
@@ -209,7 +224,7 @@ def wald_test(
     >>> round(test.statistic, 2), test.df, round(test.p_value, 4)
     (12.06, 2, 0.0024)
     """
-    with fitted(model, X, y, sample_weight) as fit:
+    with fitted(model, X, y, sample_weight, offset) as fit:
         _check_no_penalty(fit)
         table = _contrasts(fit, features, contrast)
         expected = np.asarray(value, dtype=np.float64)
@@ -253,6 +268,7 @@ def likelihood_ratio_test(
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
     *,
+    offset: ArrayLike | None = None,
     X_restricted: MatrixLike = None,
 ) -> HypothesisTest:
     """Likelihood-ratio test of a restricted model against a model that contains it.
@@ -264,8 +280,8 @@ def likelihood_ratio_test(
     restricted : as `model`, or None
         The model of the hypothesis, of columns that those of `model` determine linearly. None is the model of
         intercepts alone: the class frequencies.
-    X, y, sample_weight
-        The training data of `model`. The weights are taken as frequencies.
+    X, y, sample_weight, offset
+        The training data of `model`. The weights are taken as frequencies; the offsets are those of both models.
     X_restricted : {array-like, sparse matrix} of shape (n_samples, n_features_restricted), default=None
         The training data of `restricted`, for the same `y` and weights; None is `X`.
 
@@ -304,15 +320,19 @@ def likelihood_ratio_test(
     >>> round(test.statistic, 2), test.df, round(test.p_value, 4)
     (13.52, 2, 0.0012)
     """
-    with fitted(model, X, y, sample_weight) as fit:
+    with fitted(model, X, y, sample_weight, offset) as fit:
         _check_no_penalty(fit)
         fit.warn_of_class_weight("a likelihood")
         value, df, total, classes = _log_likelihood(fit), fit.n_free, fit.weight_sum, fit.classes.tolist()
         null, null_df = _null_log_likelihood(fit), len(classes) - 1
         if restricted is None and not fit.objective.fit_intercept:
             raise ValueError("A model without intercept does not contain that of intercepts alone: pass restricted.")
+        if restricted is None and fit.objective.samples.has_offset:
+            raise ValueError(
+                "With offsets, the model of intercepts alone is not the class frequencies: pass restricted."
+            )
     if restricted is not None:
-        with fitted(restricted, X if X_restricted is None else X_restricted, y, sample_weight) as fit:
+        with fitted(restricted, X if X_restricted is None else X_restricted, y, sample_weight, offset) as fit:
             _check_no_penalty(fit)
             null, null_df = _log_likelihood(fit), fit.n_free
             if fit.classes.tolist() != classes or abs(fit.weight_sum - total) > _ROUNDING * total:
@@ -337,8 +357,8 @@ def _null_log_likelihood(fit: Fitted) -> float:
 def _check_no_penalty(fit: Fitted) -> None:
     if not fit.penalty_is_negligible:
         raise ValueError(
-            f"A weight decay of {fit.objective.weight_decay:.3g} moves these coefficients towards zero by more than is "
-            "negligible, so that there is no test of their values. Fit with weight_decay=0."
+            f"A weight decay of {fit.objective.weight_decay:.3g} moves these coefficients by more than is negligible, "
+            "towards zero or the prior mean, so that there is no test of their values. Fit with weight_decay=0."
         )
 
 

@@ -18,7 +18,7 @@ from skmax._hessian.whole import WholeHessian
 from skmax._leave_one_out import logit_covariances, rows_without
 from skmax._objective import Objective
 from skmax._preconditioner import choose_preconditioner
-from skmax._samples import Block, Float64Array, LocalSamples
+from skmax._samples import Block, Float64Array, LocalSamples, samples_of
 from skmax._softmax import FloatArray, normalize_in_place
 from skmax._solver import minimize
 from skmax._target import Part, all_labels, class_totals
@@ -62,12 +62,19 @@ class LeaveOneOut:
     refitted: NDArray[np.bool_]
 
 
-def leave_one_out(model: Any, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> LeaveOneOut:
+def leave_one_out(
+    model: Any,
+    X: MatrixLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    *,
+    offset: ArrayLike | None = None,
+) -> LeaveOneOut:
     """What each row does to the fit, and what the fit without the row would say of it.
 
     Parameters
     ----------
-    model, X, y, sample_weight
+    model, X, y, sample_weight, offset
         As for :func:`covariance_matrix`.
 
     Returns
@@ -115,7 +122,7 @@ def leave_one_out(model: Any, X: MatrixLike, y: ArrayLike, sample_weight: ArrayL
     >>> int(rows.loss.argmax()), y[rows.loss.argmax()], rows.probability[rows.loss.argmax()].round(2).tolist()
     (83, np.int64(1), [0.0, 0.32, 0.68])
     """
-    with fitted(model, X, y, sample_weight, errors=False) as fit:
+    with fitted(model, X, y, sample_weight, offset, errors=False) as fit:
         decay = _decay_gradient(fit)
         parts = _sum_over_rows(fit, _diagnostics, decay)
         shift, leverage, distance, probability, loss = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -141,17 +148,22 @@ def influence_on(
     X_test: MatrixLike,
     y_test: ArrayLike,
     sample_weight: ArrayLike | None = None,
+    *,
+    offset: ArrayLike | None = None,
+    offset_test: ArrayLike | None = None,
 ) -> Float64Array:
     """How much the mean loss on test data would change if each row were left out of the fit.
 
     Parameters
     ----------
-    model, X, y, sample_weight
+    model, X, y, sample_weight, offset
         As for :func:`covariance_matrix`.
     X_test : {array-like, sparse matrix} of shape (n_test, n_features)
         The test data, as for `predict_proba` of the model or pipeline.
     y_test : array-like of shape (n_test,) or (n_test, n_classes)
         Their labels, or distributions over `classes_`.
+    offset_test : array-like of shape (n_test,) or (n_test, n_classes), default=None
+        Their offsets, if the fit had offsets.
 
     Returns
     -------
@@ -180,8 +192,8 @@ def influence_on(
     >>> change.shape, bool(change.min() < 0 < change.max())
     ((75,), True)
     """
-    with fitted(model, X, y, sample_weight, errors=False) as fit:
-        test = _test_objective(fit, model, X_test, y_test)
+    with fitted(model, X, y, sample_weight, offset, errors=False) as fit:
+        test = _test_objective(fit, model, X_test, y_test, offset_test)
         gradient = test.samples.sum(score_sum, fit.theta, fit.columns, cost=test.cost) / test.samples.weight_sum
         hessian, size = measure(test, fit.columns, fit.theta), fit.theta.size
         inverse = fit.inverse().reshape(size, size) * fit.unit  # that of the samples' own weights
@@ -247,7 +259,7 @@ def _predicted(block: Block, parameters: tuple[Float64Array, Float64Array]) -> t
 
 
 def _decay_gradient(fit: Fitted) -> Float64Array:
-    """weight_decay W in standardized columns, or 0 where the weight decay is 1/S."""
+    """Q'(W) in standardized columns, or 0 where the weight decay is 1/S."""
     follows = isinstance(getattr(fit.estimator, "weight_decay", None), str)
     gradient = fit.standardize_gradient(fit.penalty_gradient)
     return np.zeros_like(gradient) if follows else gradient
@@ -275,7 +287,7 @@ def _diagnostics(
 ) -> list[tuple[Float64Array, ...]]:
     """The `shift` of `_refits`, leverage, d^T (S H) d, probabilities and loss, block by block.
 
-    `own` is w^T (S H)^-1 w, with w = weight_decay W.
+    `own` is w^T (S H)^-1 w, with w = Q'(W).
     """
     results: list[tuple[Float64Array, ...]] = []
     for rows in rows_without(samples, within, theta, columns, inverse, inverse_decay):
@@ -324,10 +336,13 @@ def _spread(shift: Float64Array) -> Float64Array:
     return np.abs(shift[:, 0]) if shift.shape[1] == 1 else np.ptp(shift, axis=1)
 
 
-def _test_objective(fit: Fitted, model: Any, X_test: MatrixLike, y_test: ArrayLike) -> Objective:
+def _test_objective(
+    fit: Fitted, model: Any, X_test: MatrixLike, y_test: ArrayLike, offset_test: ArrayLike | None
+) -> Objective:
     """The mean loss on test data, in the columns of the fit."""
     _, [X], _ = last_step(model, X_test)
-    X, encoding, samples = fit.design(X), fit.encoding, fit.objective.samples
+    encoding, samples = fit.encoding, fit.objective.samples
+    X, offset = fit.rows(X, offset_test)
     part = Part.of(np.asarray(y_test))
     all_labels([(part.labels, part.n_columns)], encoding.classes)
     check_consistent_length(X, part.values)
@@ -337,5 +352,13 @@ def _test_objective(fit: Fitted, model: Any, X_test: MatrixLike, y_test: ArrayLi
         found = part.labels if part.labels is not None else encoding.classes
         if np.isin(labels, found).any():
             raise ValueError(f"y_test must have classes with weight in the fit, which {labels.tolist()} have not.")
-    local = target.samples(X, fit_intercept=samples.fit_intercept, pool=samples.workers)
+    local = samples_of(
+        X,
+        target.values,
+        n_classes=samples.n_classes,
+        n_logits=samples.n_logits,
+        fit_intercept=samples.fit_intercept,
+        workers=samples.workers,
+        offset=offset,
+    )
     return Objective(local if local.is_sparse else local.with_origin(fit.origin)).exactly()

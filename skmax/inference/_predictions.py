@@ -45,6 +45,8 @@ def predict_proba_interval(
     X_new: MatrixLike,
     sample_weight: ArrayLike | None = None,
     *,
+    offset: ArrayLike | None = None,
+    offset_new: ArrayLike | None = None,
     kind: Kind = "model",
     groups: ArrayLike | None = None,
     level: float = 0.95,
@@ -53,10 +55,12 @@ def predict_proba_interval(
 
     Parameters
     ----------
-    model, X, y, sample_weight, kind, groups
+    model, X, y, sample_weight, offset, kind, groups
         As for :func:`covariance_matrix`.
     X_new : {array-like, sparse matrix} of shape (n_samples_new, n_features)
         The new samples, as for `predict_proba` of the model or pipeline.
+    offset_new : array-like of shape (n_samples_new,) or (n_samples_new, n_classes), default=None
+        Their offsets, if the fit had offsets.
     level : float, default=0.95
         The level of the intervals, between 0 and 1.
 
@@ -91,10 +95,10 @@ def predict_proba_interval(
     (np.float64(0.6), np.float64(0.46), np.float64(0.725))
     """
     reach = quantile(level)
-    with fitted(model, X, y, sample_weight) as fit:
+    with fitted(model, X, y, sample_weight, offset) as fit:
         fit.check_intervals(kind)
         covariance = fit.covariance(kind, groups)
-        parts = _by_blocks(fit, model, X_new, covariance, _log_odds_and_errors)
+        parts = _by_blocks(fit, model, X_new, offset_new, covariance, _log_odds_and_errors)
         log_odds, error = parts[..., 0], parts[..., 1]
         probability = special.expit(log_odds)
         ends = [special.expit(log_odds + sign * reach * error) for sign in (-1, 1)]
@@ -103,7 +107,14 @@ def predict_proba_interval(
 
 
 def posterior_predict_proba(
-    model: Any, X: MatrixLike, y: ArrayLike, X_new: MatrixLike, sample_weight: ArrayLike | None = None
+    model: Any,
+    X: MatrixLike,
+    y: ArrayLike,
+    X_new: MatrixLike,
+    sample_weight: ArrayLike | None = None,
+    *,
+    offset: ArrayLike | None = None,
+    offset_new: ArrayLike | None = None,
 ) -> Float64Array:
     """Probabilities of new samples, averaged over the posterior distribution of the parameters.
 
@@ -111,10 +122,12 @@ def posterior_predict_proba(
 
     Parameters
     ----------
-    model, X, y, sample_weight
+    model, X, y, sample_weight, offset
         As for :func:`covariance_matrix`.
     X_new : {array-like, sparse matrix} of shape (n_samples_new, n_features)
         The new samples, as for `predict_proba` of the model or pipeline.
+    offset_new : array-like of shape (n_samples_new,) or (n_samples_new, n_classes), default=None
+        Their offsets, if the fit had offsets.
 
     Returns
     -------
@@ -158,16 +171,24 @@ def posterior_predict_proba(
     >>> model.predict_proba(far).round(3).tolist(), posterior_predict_proba(model, X, y, far).round(3).tolist()
     ([[0.0, 0.0, 1.0]], [[0.0, 0.033, 0.967]])
     """
-    with fitted(model, X, y, sample_weight) as fit:
-        probability = _by_blocks(fit, model, X_new, fit.covariance(), _averaged)
+    with fitted(model, X, y, sample_weight, offset) as fit:
+        probability = _by_blocks(fit, model, X_new, offset_new, fit.covariance(), _averaged)
         return _for_all_classes(fit, probability / probability.sum(axis=1, keepdims=True))
 
 
-def _by_blocks(fit: Fitted, model: Any, X_new: MatrixLike, covariance: Float64Array, function: Any) -> Float64Array:
+def _by_blocks(
+    fit: Fitted,
+    model: Any,
+    X_new: MatrixLike,
+    offset_new: ArrayLike | None,
+    covariance: Float64Array,
+    function: Any,
+) -> Float64Array:
     """`function(logits, covariances of the logits)` of new rows, with columns for the classes with weight."""
     _, [X], _ = last_step(model, X_new)
     objective, samples = fit.objective, fit.objective.samples
-    new = samples_of(fit.design(X), n_logits=samples.n_logits, fit_intercept=samples.fit_intercept)
+    X, offset = fit.rows(X, offset_new)
+    new = samples_of(X, n_logits=samples.n_logits, fit_intercept=samples.fit_intercept, offset=offset)
     new = (new if new.is_sparse else new.with_origin(fit.origin)).in_float64()
     parts = new.on(samples.workers).sum(
         _predictions, fit.theta, fit.columns, covariance, function, cost=objective.cost + fit.theta.size**2
