@@ -415,7 +415,7 @@ class Fitted:
         return bool(shift <= _NEGLIGIBLE_SHIFT and self.n_free - self.effective_df <= _NEGLIGIBLE_FREEDOM)
 
     def rows(self, X: MatrixLike, offset: ArrayLike | None) -> tuple[Design, FloatArray | None]:
-        """New rows as the estimator takes them, after the earlier steps of a pipeline, with the offsets of each logit."""
+        """New rows as the estimator takes them, after a pipeline's earlier steps, with the offsets of each logit."""
         X = self.estimator._validate_X(X, reset=False)
         offset = self.estimator._known_offset(offset)
         checked = check_offset(offset, X.shape[0], len(self.encoding.classes))
@@ -520,7 +520,7 @@ def _check_classes(estimator: BaseSoftmaxRegression, encoding: Encoding) -> None
 
 def _check_independent(columns: ColumnStats, names: NDArray, centred: bool) -> None:
     """Raise a ValueError that names columns that depend on one another."""
-    if columns.span is None or columns.turn is None:
+    if columns.span is None or columns.turn is None or columns.span.shape[0] == columns.span.shape[1]:
         return
     # What is left of each unit vector of standardized columns beyond the span of the rows: nothing of a column that no
     # dependence involves.
