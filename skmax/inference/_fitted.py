@@ -207,9 +207,12 @@ class Fitted:
         triangle = np.linalg.qr(np.vstack([root, self._penalty_root]), mode="r")
         norm = np.linalg.norm(triangle, axis=0)
         scaled = triangle / np.where(norm > 0, norm, 1)
-        if not (norm > 0).all() or linalg.lapack.dtrcon(scaled)[0] < _LEAST_DIGITS:
+        if not np.abs(scaled.diagonal()).min() > _LEAST_DIGITS:
             self._refuse_singular(scaled, norm)
-        return linalg.solve_triangular(scaled, np.diag(1 / norm), trans="T", check_finite=False)
+        inverse = linalg.solve_triangular(scaled, np.eye(self.n_free), check_finite=False)
+        if np.abs(scaled).sum(axis=0).max() * np.abs(inverse).sum(axis=0).max() * _LEAST_DIGITS > 1:
+            self._refuse_singular(scaled, norm)
+        return inverse.T / norm
 
     @property
     def _penalty_root(self) -> Float64Array:

@@ -119,8 +119,9 @@ def leave_one_out(
     >>> from skmax.inference import leave_one_out
     >>> X, y = load_iris(return_X_y=True)
     >>> rows = leave_one_out(SoftmaxRegression().fit(X, y), X, y)
-    >>> int(rows.loss.argmax()), y[rows.loss.argmax()], rows.probability[rows.loss.argmax()].round(2).tolist()
-    (83, np.int64(1), [0.0, 0.32, 0.68])
+    >>> most = int(rows.loss.argmax())
+    >>> most, int(y[most]), rows.probability[most].round(2).tolist()
+    (83, 1, [0.0, 0.32, 0.68])
     """
     with fitted(model, X, y, sample_weight, offset, errors=False) as fit:
         decay = _decay_gradient(fit)

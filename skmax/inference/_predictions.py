@@ -91,8 +91,8 @@ def predict_proba_interval(
     >>> from skmax.inference import predict_proba_interval
     >>> X, y = np.repeat([[0.0], [1.0]], 50, axis=0), np.repeat(["no", "yes", "no", "yes"], [40, 10, 20, 30])
     >>> result = predict_proba_interval(SoftmaxRegression(weight_decay=0).fit(X, y), X, y, [[1.0]])
-    >>> result.probability[0, 1].round(3), result.lower[0, 1].round(3), result.upper[0, 1].round(3)
-    (np.float64(0.6), np.float64(0.46), np.float64(0.725))
+    >>> [round(float(part[0, 1]), 3) for part in (result.probability, result.lower, result.upper)]
+    [0.6, 0.46, 0.725]
     """
     reach = quantile(level)
     with fitted(model, X, y, sample_weight, offset) as fit:
