@@ -245,9 +245,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         check_is_fitted(self)
         if not (isinstance(k, Integral) and 1 <= k <= len(self.classes_)):
             raise ValueError(f"k must be an integer from 1 to the number of classes, {len(self.classes_)}; got {k!r}.")
-        return self._from_logits(
-            X, lambda model, z: model.classes_[np.argsort(-z, axis=0, kind="stable")[:k].T], offset
-        )
+        return self._from_logits(X, lambda model, logits: model.classes_[_largest(logits, int(k))], offset)
 
     def predict_proba(self, X: MatrixLike, offset: ArrayLike | None = None) -> FloatArray:
         """Probability of each class: the softmax of `decision_function`.
@@ -419,6 +417,25 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _largest(logits: FloatArray, k: int) -> NDArray[np.intp]:
+    """The indices of the `k` largest logits of each row, the largest first, of shape (n_rows, k).
+
+    Equal ones come in their order. To select them takes a tenth of the time to sort thousands of them.
+    """
+    negative = np.ascontiguousarray(-logits.T)
+    n_rows, n_classes = negative.shape
+    if k < n_classes:
+        chosen = np.sort(np.argpartition(negative, k - 1, axis=1)[:, :k], axis=1)
+        # Of several that are equal to the last one, the selection takes any.
+        least = np.take_along_axis(negative, chosen, axis=1).max(axis=1, keepdims=True)
+        tied = np.flatnonzero((negative <= least).sum(axis=1) > k)
+        chosen[tied] = np.sort(np.argsort(negative[tied], axis=1, kind="stable")[:, :k], axis=1)
+    else:
+        chosen = np.broadcast_to(np.arange(n_classes), (n_rows, n_classes))
+    order = np.argsort(np.take_along_axis(negative, chosen, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(chosen, order, axis=1)
 
 
 def _attributes(fit: Fit, feature_names: FeatureNames) -> dict[str, Any]:

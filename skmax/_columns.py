@@ -47,10 +47,15 @@ class ColumnStats:
 
     def standardized(self, block: Block, intercept: bool) -> Float64Array:
         """The rows x~ of a block, ending in a 1 if there is an `intercept`, as a dense array."""
-        standardized = (block.dense() - self.mean) / self.scale
+        n_features = len(self.scale)
+        # In place: to allocate such a table takes as long as to compute it.
+        standardized = np.ones((block.n_rows, n_features + intercept))
+        inner = standardized[:, :n_features]
+        np.subtract(block.dense(), self.mean, out=inner)
+        inner /= self.scale
         if self.turn is not None:
-            standardized = standardized @ self.turn
-        return np.column_stack([standardized, np.ones(len(standardized))]) if intercept else standardized
+            inner[:] = inner @ self.turn
+        return standardized
 
     def step(self, standardized: Float64Array, intercept: bool) -> Float64Array:
         """The step in (W, b), with a row for each logit, that equals a step in the `standardized` (W~, b~)."""
@@ -191,15 +196,16 @@ def _triangle(
 
 
 def squared_deviations(
-    samples: LocalSamples, within: slice, columns: ColumnStats
+    samples: LocalSamples, within: slice, columns: ColumnStats, width: int = 0
 ) -> Iterator[tuple[Block, Float64Array, Float64Array]]:
     """Blocks with the deviations of their x from the mean, and their squares, in dense arrays that are used again.
 
-    If the columns are turned, x~ takes the place of the deviations. The arrays are as large as a block of X, so that to
-    allocate them for each block would take as long as to fill them.
+    A block has room for `width` more numbers for each row, such as its logits. If the columns are turned, x~ takes the
+    place of the deviations. The arrays are as large as a block of X, so that to allocate them for each block would take
+    as long as to fill them.
     """
     buffer = np.empty((2, 0, samples.n_features))
-    for block in samples.blocks(samples.n_features, within):
+    for block in samples.blocks(samples.n_features + width, within):
         if buffer.shape[1] < block.n_rows:
             buffer = np.empty((2, block.n_rows, samples.n_features))
         deviation, square = buffer[:, : block.n_rows]

@@ -78,7 +78,8 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         Whether `gap_` is an upper bound. It is one if the whole Hessian takes a small part of the fit.
     converged_ : bool
         Whether `gap_` is at most `tol`, and its formula is valid: the Newton step from the stored coefficients changes
-        no difference of two logits by 1 or more.
+        no difference of two logits by 1 or more; or, for an estimate, it changes most rows by a similar amount, and the
+        penalty has at least 0.15 of the curvature along it.
     n_iter_ : int
         Number of iterations: those of L-BFGS, and the Newton steps at the end.
     loss_curve_ : ndarray of shape (`n_iter_` + 1,)

@@ -7,17 +7,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from skmax._base import BaseSoftmaxRegression
 from skmax._path import fits_along
 from skmax._prior import Prior
 from skmax._progress import PathProgress
 from skmax._samples import Design, Float64Array
-from skmax._scorer import LEAST_LOG_PROBABILITY, neg_cross_entropy_scorer
+from skmax._scorer import mean_score, neg_cross_entropy_scorer, own_log_probability
 from skmax._sklearn import Monitor
 from skmax._softmax import FloatArray
-from skmax._target import as_distributions
 from skmax._threads import Workers, workers
 
 # The tolerance of a fit on a fold, in standard errors of the mean log loss on the rows left out. In 5 folds, the mean
@@ -138,7 +137,7 @@ def score_fold(
     progress = PathProgress(weight_decays, name, model.verbose, monitor)
     for_test = {key: np.asarray(value)[test] if np.ndim(value) else value for key, value in for_score.items()}
     is_log_loss = isinstance(scorer, type(neg_cross_entropy_scorer))
-    losses = _Losses(held_out.y, model.classes, for_test.get("sample_weight"))
+    losses = _Losses(len(test), for_test.get("sample_weight"))
     decays = weight_decays.tolist()
     scores, far = [], []
     options = dataclasses.replace(
@@ -155,13 +154,15 @@ def score_fold(
             fit = next(path)
         fitted = copy.copy(model)
         fitted.weight_decay = weight_decay
-        fitted = fitted._store(fit)._with_offset(held_out.offset)
-        log_probability = fitted.predict_log_proba(held_out.X)
-        judged = _Predicted(log_probability, fitted.classes_) if is_log_loss else fitted
-        scores.append(scorer(judged, held_out.X, held_out.y, **for_test))
+        fitted = fitted._store(fit)
+        own = own_log_probability(fitted, held_out.X, held_out.y, held_out.offset)
+        if is_log_loss:
+            scores.append(mean_score(own, for_test.get("sample_weight")))
+        else:
+            scores.append(scorer(fitted._with_offset(held_out.offset), held_out.X, held_out.y, **for_test))
         far.append(0.0 if fit.converged else gap_beyond(fit.gap, model.tol))
         progress.end_of_decay(scores[-1])
-        losses.add(log_probability)
+        losses.add(-own)
         if is_log_loss and losses.have_turned and not whole:
             break
     progress.end()
@@ -184,17 +185,6 @@ class _LentWorkers(Workers):
         return self.workers.map(function, ranges)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Predicted:
-    """What the default scorer needs of a model whose log probabilities are known."""
-
-    log_probability: FloatArray
-    classes_: NDArray
-
-    def predict_log_proba(self, X: Design, offset: FloatArray | None = None) -> FloatArray:
-        return self.log_probability
-
-
 class _Losses:
     """The log losses of the test rows along a path.
 
@@ -206,10 +196,8 @@ class _Losses:
         Whether the last few means were clearly higher than the least one.
     """
 
-    def __init__(self, y: NDArray, classes: Any, weight: Any) -> None:
-        self._distribution = as_distributions(y, n_classes=len(classes))
-        self._position = None if self._distribution is not None else np.searchsorted(classes, y.ravel())[:, None]
-        weight = np.broadcast_to(1.0 if weight is None else weight, len(y))
+    def __init__(self, n_rows: int, weight: ArrayLike | None) -> None:
+        weight = np.broadcast_to(1.0 if weight is None else np.asarray(weight), n_rows)
         self._weight = weight / max(weight.sum(), np.finfo(float).tiny)
         self._least: Float64Array | None = None
         self._n_higher, self.error = 0, 0.0
@@ -218,13 +206,8 @@ class _Losses:
     def have_turned(self) -> bool:
         return self._n_higher >= _TURNED_FOR
 
-    def add(self, log_probability: FloatArray) -> None:
-        """Take in the log probabilities by the next fit."""
-        log_probability = np.maximum(log_probability, LEAST_LOG_PROBABILITY)
-        if self._position is not None:
-            losses = -np.take_along_axis(log_probability, self._position, axis=1)[:, 0].astype(np.float64)
-        else:
-            losses = -(np.asarray(self._distribution) * log_probability).sum(axis=1)
+    def add(self, losses: Float64Array) -> None:
+        """Take in the losses by the next fit."""
         _, self.error = self._mean_and_error(losses)
         if self._least is None:
             self._least = losses

@@ -49,7 +49,7 @@ def with_separation(solution: Solution, objective: Objective, columns: ColumnSta
         point = Point.of(objective, solution.theta)
         _, proof = approach_infinity(objective, point, INFINITY * found.step, hessian, solution.certificate, tol)
         if proof.holds:
-            solution = dataclasses.replace(solution, certificate=dataclasses.replace(proof, change=np.inf))
+            solution = dataclasses.replace(solution, certificate=proof.at_infinity())
     return solution
 
 

@@ -21,7 +21,7 @@ reductions over classes run along the long axis. Products are taken in the dtype
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmax._penalty import NO_PENALTY, Penalty
-from skmax._samples import Float64Array, LocalSamples, Maximum, Samples
-from skmax._softmax import losses_in_place, normalize_in_place
+from skmax._samples import Block, Float64Array, LocalSamples, Maximum, Samples
+from skmax._softmax import FloatArray, losses_in_place, normalize_in_place
 
 # The most by which a row's loss may grow, where the largest change is 1 or more, along a direction in which f falls for
 # ever.
@@ -147,6 +147,19 @@ class Objective:
     def largest_change(self, step: Float64Array) -> float:
         """The largest change that `step` makes in the difference of two logits of a row with weight."""
         return float(self.samples.sum(_largest_change, step, cost=self.cost))
+
+    def mean_change(self, step: Float64Array) -> float:
+        """The mean, over the rows with weight, of the largest change that `step` makes in a difference of two logits.
+
+        With weights, it is the smaller one of the means with and without them.
+        """
+        total = self.samples.sum(_changes, step, cost=self.cost)
+        return float(min(total[0] / total[1], total[2] / self.samples.weight_sum))
+
+    def penalty_curvature(self, step: Float64Array) -> float:
+        """The second derivative of the penalty along `step`."""
+        coef = self.split(step)[0]
+        return float(np.vdot(coef, self.penalty.product(coef)))
 
     def receding(self, step: Float64Array) -> Float64Array | None:
         """The part of `step` along which f falls for ever, or None: where nothing is penalised, the minimum may be at
@@ -275,15 +288,27 @@ def _recession(samples: LocalSamples, within: slice, step: Float64Array) -> Rece
     return total
 
 
-def _largest_change(samples: LocalSamples, within: slice, step: Float64Array) -> Maximum:
-    """`Objective.largest_change` among the rows `within`."""
+def _spreads(samples: LocalSamples, within: slice, step: Float64Array) -> Iterator[tuple[Block, FloatArray]]:
+    """Blocks with the largest change that `step` makes in the difference of two logits of each row."""
     parameters = samples.parameters(step)
-    largest = 0.0
     for block in samples.blocks(samples.n_logits, within):
         change = block.change(*parameters)
-        spread = np.abs(change[0]) if len(change) == 1 else change.max(axis=0) - change.min(axis=0)
-        largest = max(largest, float(block.with_positive_weight(spread).max(initial=0)))
-    return Maximum(largest)
+        yield block, np.abs(change[0]) if len(change) == 1 else change.max(axis=0) - change.min(axis=0)
+
+
+def _largest_change(samples: LocalSamples, within: slice, step: Float64Array) -> Maximum:
+    """`Objective.largest_change` among the rows `within`."""
+    spreads = (block.with_positive_weight(spread) for block, spread in _spreads(samples, within, step))
+    return Maximum(max((float(spread.max(initial=0)) for spread in spreads), default=0.0))
+
+
+def _changes(samples: LocalSamples, within: slice, step: Float64Array) -> Float64Array:
+    """The sum of the changes of the rows with weight, their number, and the weighted sum."""
+    total = np.zeros(3)
+    for block, spread in _spreads(samples, within, step):
+        counted = block.with_positive_weight(spread)
+        total += counted.sum(dtype=np.float64), len(counted), block.weighted_sum(spread)
+    return total
 
 
 def _hessian_product(

@@ -4,12 +4,48 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
+from sklearn.utils import gen_batches
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from skmax._samples import Float64Array
 from skmax._target import as_distributions, check_sample_weight
 
 # Probabilities count as at least this, as in sklearn.metrics.log_loss.
 LEAST_LOG_PROBABILITY = float(np.log(np.finfo(np.float64).eps))
+# The most log probabilities to ask of an estimator at a time.
+_BATCH = 2**23
+
+
+def own_log_probability(estimator: Any, X: Any, y: ArrayLike, offset: ArrayLike | None = None) -> Float64Array:
+    """The log probability of each row's label, or the mean over its distribution, of shape (n_samples,).
+
+    Of many rows and classes, a batch of rows at a time: scikit-learn's estimators predict each row by itself.
+    """
+    y = np.asarray(y)
+    offset = None if offset is None else np.asarray(offset)
+    if not (isinstance(X, np.ndarray) or sparse.issparse(X)) or X.shape[0] * len(estimator.classes_) <= _BATCH:
+        return _of_batch(estimator, X, y, offset)
+    batches = gen_batches(X.shape[0], max(1, _BATCH // len(estimator.classes_)))
+    parts = ((X[rows], y[rows], None if offset is None else offset[rows]) for rows in batches)
+    return np.concatenate([_of_batch(estimator, *part) for part in parts])
+
+
+def _of_batch(estimator: Any, X: Any, y: ArrayLike, offset: ArrayLike | None) -> Float64Array:
+    log_probability = estimator.predict_log_proba(X, **({} if offset is None else {"offset": offset}))
+    distribution = as_distributions(y, n_classes=log_probability.shape[1])
+    if distribution is not None:
+        return (distribution * np.maximum(log_probability, LEAST_LOG_PROBABILITY)).sum(axis=1, dtype=np.float64)
+    labels = np.asarray(y).ravel()
+    position = np.minimum(np.searchsorted(estimator.classes_, labels), len(estimator.classes_) - 1)
+    own = np.take_along_axis(log_probability, position[:, None], axis=1)[:, 0].astype(np.float64)
+    own[estimator.classes_[position] != labels] = -np.inf
+    return np.maximum(own, LEAST_LOG_PROBABILITY)
+
+
+def mean_score(scores: Float64Array, sample_weight: ArrayLike | None = None) -> float:
+    """The weighted mean of the `scores` of rows."""
+    return float(np.average(scores, weights=check_sample_weight(sample_weight, len(scores))))
 
 
 class _NegCrossEntropyScorer:
@@ -43,20 +79,7 @@ class _NegCrossEntropyScorer:
         sample_weight: ArrayLike | None = None,
         offset: ArrayLike | None = None,
     ) -> float:
-        metadata = {} if offset is None else {"offset": offset}
-        log_probability = np.maximum(estimator.predict_log_proba(X, **metadata), LEAST_LOG_PROBABILITY)
-        distribution = as_distributions(y, n_classes=log_probability.shape[1])
-        if distribution is not None:
-            score = (distribution * log_probability).sum(axis=1)
-        else:
-            labels = np.asarray(y).ravel()
-            position = np.minimum(np.searchsorted(estimator.classes_, labels), len(estimator.classes_) - 1)
-            score = np.where(
-                estimator.classes_[position] == labels,
-                np.take_along_axis(log_probability, position[:, None], axis=1)[:, 0],
-                LEAST_LOG_PROBABILITY,
-            )
-        return float(np.average(score, weights=check_sample_weight(sample_weight, len(score))))
+        return mean_score(own_log_probability(estimator, X, y, offset), sample_weight)
 
     def set_score_request(self, **requests: bool | str | None) -> "_NegCrossEntropyScorer":
         """A scorer that asks for `sample_weight` or `offset`, or both, where metadata routing is enabled."""

@@ -175,7 +175,7 @@ def minimize(
             if stuck or given_up or stopped or proof.within(tol) or recession is not None:
                 break
             # The same claim would fail again. The change that a Newton step makes is in proportion to its length.
-            share = min(1.0, tol / proof.gap if proof.gap > 0 else 1.0, proof.change**-2 if proof.change > 1 else 1.0)
+            share = min(1.0, tol / proof.gap if proof.gap > 0 else 1.0, 1.0 if proof.holds else proof.change**-2)
             claim = _STAGE_TOL * min(claim, estimate) * max(share, _LEAST_SHARE)
             newton_from = min(newton_from, claim)
         if report is not None:

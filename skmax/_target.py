@@ -64,7 +64,7 @@ class Part:
         with naming("y", LABELS_OR_DISTRIBUTIONS):
             distributions = as_distributions(y)
             if distributions is None:
-                return cls(*_unique_labels(column_or_1d(y, warn=True)))
+                return cls(*_unique_labels(y if y.ndim == 1 else column_or_1d(y, warn=True)))
         one_hot = bool(np.all((distributions == 0) | (distributions == 1)))
         return cls(None, distributions.argmax(axis=1) if one_hot else distributions, distributions.shape[1])
 
@@ -280,6 +280,10 @@ def _check_classes(classes: ArrayLike) -> NDArray:
 
 
 def _unique_labels(y: NDArray) -> tuple[NDArray, NDArray]:
+    if y.dtype.kind in "biuU":
+        found = _unique(y)
+        if 2 * len(found[0]) <= len(y):
+            return found  # scikit-learn's check, which takes a tenth of the fit of a small table, has no objection
     try:
         check_classification_targets(y)
     except TypeError as error:

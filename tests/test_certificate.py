@@ -134,6 +134,60 @@ def test_a_step_that_changes_a_logit_by_one_certifies_nothing():
     assert not attempt.proof.within(1e-6)
 
 
+class Penalised(Quadratic):
+    """Half of its curvature is a penalty, and a step changes each row's logits by 50."""
+
+    mean = 50.0
+
+    def largest_change(self, step):
+        return 50.0
+
+    def mean_change(self, step):
+        return self.mean
+
+    def penalty_curvature(self, step):
+        return float(np.dot(self.curvature / 2, step**2))
+
+
+def test_where_all_rows_change_alike_the_penalty_certifies_what_its_curvature_leaves():
+    point = Point.of(Penalised(), np.array([1.0, 2.0, 3.0 + 1e-8]))
+    change = Scaled(np.sqrt([1, 1e4, 1e8]))
+    attempt, _ = attempt_at(Penalised(), point, change, None, 1e-6, max_steps=0, final=True)
+    # lambda^2 / (2 rho) with rho = 1/2, twice the gap of the parabola.
+    assert attempt.proof.gap == pytest.approx(2 * point.value, rel=1e-6)
+    assert attempt.proof.within(3 * point.value)
+    assert not attempt.proof.is_bound
+
+
+def test_where_a_step_changes_a_few_rows_only_the_penalty_certifies_nothing():
+    class Outlying(Penalised):
+        mean = 5.0
+
+    class Weak(Penalised):
+        def penalty_curvature(self, step):
+            return super().penalty_curvature(step) / 10
+
+    point = Point.of(Penalised(), np.array([1.0, 2.0, 3.0 + 1e-8]))
+    for kind in (Outlying, Weak):
+        attempt, _ = attempt_at(kind(), point, Scaled(np.sqrt([1, 1e4, 1e8])), None, 1e-6, max_steps=0, final=True)
+        assert not attempt.proof.holds
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_mean_change_and_the_curvature_of_the_penalty_are_those_of_the_rows_and_coefficients(n_classes):
+    objective, _ = problem(3, n_classes, weight_decay=0.3)
+    samples = objective.samples
+    table = np.random.default_rng(0).normal(size=(samples.n_logits, samples.n_columns))
+    step = (table if n_classes == 2 else table - table.mean(axis=0)).ravel()
+    coef, intercept = objective.split(step)
+    logits = samples.X @ coef.T + intercept
+    spread = np.abs(logits[:, 0]) if n_classes == 2 else np.ptp(logits, axis=1)
+    weight = samples.sample_weight
+    means = spread[weight > 0].mean(), np.average(spread, weights=weight)
+    assert objective.mean_change(step) == pytest.approx(min(means))
+    assert objective.penalty_curvature(step) == pytest.approx(0.3 * np.square(coef).sum())
+
+
 def test_work_that_fails_to_certify_is_a_step_all_the_same():
     point = Point.of(Spread(), 1 / np.sqrt(Spread.curvature))
     attempt, values = attempt_at(Spread(), point, Scaled(np.ones(200)), None, 1e-12, max_steps=1, final=False)

@@ -583,6 +583,14 @@ def test_top_k(data):
     np.testing.assert_array_equal(model.predict_top_k(X, 1)[:, 0], model.predict(X))
 
 
+def test_top_k_of_equally_probable_classes_are_the_first_ones():
+    model = SoftmaxRegression(classes=np.arange(200)).fit(np.eye(6), [5, 100, 5, 100, 5, 100])
+    model.coef_, model.intercept_ = np.zeros((200, 6)), np.repeat([0.0, 1.0, -np.inf, 1.0], 50)
+    for k in (1, 3, 50, 70, 149, 150, 151, 199, 200):
+        expected = np.r_[50:100, 150:200, 0:50, 100:150][:k]
+        np.testing.assert_array_equal(model.predict_top_k(np.eye(6), k), np.tile(expected, (6, 1)))
+
+
 @pytest.mark.parametrize("k", [0, 4, -1, 1.5, "2", None])
 def test_top_k_refuses_other_numbers(k):
     model = SoftmaxRegression().fit(*WINE)

@@ -13,9 +13,9 @@ pytestmark = [
 ]
 
 PREAMBLE = """
-import threading, time
+import threading, time, warnings
 import numpy as np
-from skmax import SoftmaxRegression
+from skmax import SoftmaxRegression, SoftmaxRegressionCV, neg_cross_entropy_scorer
 
 def anonymous():
     with open("/proc/self/status") as status:
@@ -76,6 +76,41 @@ def test_many_rows_and_classes_need_no_array_of_their_product():
         print(growth)
     """)
     assert growth < 150  # n_samples x n_classes would be 320
+
+
+@pytest.mark.parametrize("n_features", [1, 16])
+def test_ten_thousand_classes_need_no_array_for_each_row_or_pair_of_them(n_features):
+    """10,000 x 10,000 are 800 MB; the parameters are 0.2 and 1.4 MB."""
+    growth = run(f"""
+        y = np.arange(10_000)
+        X = rng.normal(size=(len(y), {n_features}))
+        def fit_and_predict():
+            with warnings.catch_warnings(action="ignore"):  # of convergence, and of as many classes as rows
+                model = SoftmaxRegression(max_iter=1).fit(X, np.char.mod("class %05d", y))
+            assert model.loss_curve_[-1] < model.loss_curve_[0]
+            assert np.all(model.predict_top_k(X[::20], 5)[:, 0] == model.predict(X[::20]))
+            assert neg_cross_entropy_scorer(model, X, model.classes_) > -np.log(len(y))
+        growth, _ = growth_during(fit_and_predict)
+        print(growth)
+    """)
+    assert growth < 350
+
+
+def test_a_sweep_over_many_classes_judges_without_an_array_of_rows_and_classes():
+    """30,000 x 2000 test rows and classes are 480 MB."""
+    growth = run("""
+        n_classes = 2_000
+        y = np.arange(32_000) % n_classes
+        X = rng.normal(size=(n_classes, 8))[y] + rng.normal(size=(len(y), 8)) / 9
+        folds = [(np.arange(2_000), np.arange(2_000, 32_000))]
+        def fit():
+            with warnings.catch_warnings(action="ignore"):
+                model = SoftmaxRegressionCV([1e-3, 1e-4], cv=folds, max_iter=1).fit(X, y)
+            assert model.best_score_ > -np.log(n_classes)
+        growth, _ = growth_during(fit)
+        print(growth)
+    """)
+    assert growth < 250
 
 
 @pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba", "decision_function"])

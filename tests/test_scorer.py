@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sklearn
+from scipy import sparse
 from sklearn.datasets import load_iris, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -46,6 +47,17 @@ def test_an_impossible_label_counts_as_log_loss_counts_it():
     expected = -log_loss([3], model.predict_proba(X[:1]), labels=[0, 1, 2, 3])
     assert neg_cross_entropy_scorer(model, X[:1], [3]) == pytest.approx(expected)
     assert neg_cross_entropy_scorer(model, X[:1], [[0.5, 0, 0, 0.5]]) > expected
+
+
+def test_batches_of_rows_are_judged_as_all_rows_at_once(monkeypatch):
+    weight = np.random.default_rng(0).uniform(size=len(Y))
+    target = 0.9 * np.eye(3)[Y] + 0.1 / 3
+    for rows in (X, sparse.csr_array(X)):
+        for y in (Y, target):
+            monkeypatch.setattr("skmax._scorer._BATCH", 2**23)
+            whole = neg_cross_entropy_scorer(MODEL, rows, y, weight)
+            monkeypatch.setattr("skmax._scorer._BATCH", 50)
+            assert neg_cross_entropy_scorer(MODEL, rows, y, weight) == pytest.approx(whole, rel=1e-12)
 
 
 def test_strings_and_pipelines():

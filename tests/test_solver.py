@@ -31,6 +31,12 @@ class Smooth:
     def largest_change(self, step):
         return 0.0
 
+    def mean_change(self, step):
+        return 0.0
+
+    def penalty_curvature(self, step):
+        return 0.0
+
     def receding(self, step):
         return None
 

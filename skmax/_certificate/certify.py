@@ -51,8 +51,10 @@ def certify(
     if attempt.proof.gap <= tol and (receding := function.receding(step)) is not None:
         return to_infinity(function, attempt, receding, hessian, tol, steps)
     if hessian is None and steps.left > 0:  # otherwise they have been taken already
-        further = Point.of(function, point.theta + step / max(1.0, attempt.proof.change))
-        if further.value < point.value:
-            steps.take(further)
-            return dataclasses.replace(attempt, point=further)
+        # The whole step first: rows that the model is sure of may change a lot without harm.
+        for share in (1.0, 1 / max(1.0, attempt.proof.change)):
+            further = Point.of(function, point.theta + share * step)
+            if further.value < point.value:
+                steps.take(further)
+                return dataclasses.replace(attempt, point=further)
     return attempt

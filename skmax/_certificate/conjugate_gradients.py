@@ -15,6 +15,8 @@ _GAP_SLACK, _GAP_STEPS, _GAP_STEPS_SHARE = 1.2, 10, 0.1
 # How many times as large as the estimate the gap may be if they end before that, as they have not seen directions of
 # next to no curvature.
 _UNSETTLED = 30
+# The least rho, and the least mean change relative to R, for which the gap follows from the penalty alone.
+_LEAST_SHARE, _EVEN = 0.15, 0.2
 _NO_CURVATURE, _NOTHING = 1e-100, 1e-20  # the latter of the squared gradient, which rounding leaves
 
 
@@ -73,5 +75,9 @@ def by_conjugate_gradients(
     step = -preconditioner.forward(newton)
     change = function.largest_change(step) if np.isfinite(upper) else np.inf
     proof = Certificate.of(np.sqrt(upper), change, is_bound=False)
+    if 1 <= change < np.inf:
+        rho = min(1.0, function.penalty_curvature(step) / decrement)
+        if rho >= _LEAST_SHARE and function.mean_change(step) >= _EVEN * change:
+            proof = Certificate(upper / (2 * rho), change, is_bound=False, by_penalty=True)
     doubt = _UNSETTLED if in_doubt and not settled else 1.0
     return dataclasses.replace(proof, least=lower_bound(decrement, change), doubt=doubt), step

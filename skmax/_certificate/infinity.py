@@ -24,8 +24,7 @@ def to_infinity(
     whole = INFINITY / function.largest_change(step) * step
     far, proof = approach_infinity(function, attempt.point, whole, hessian, attempt.proof, tol)
     if proof.holds and proof.gap <= tol:
-        # This is never a certificate: there is no minimum that the point could be near.
-        return dataclasses.replace(attempt, proof=dataclasses.replace(proof, change=np.inf), recession=step)
+        return dataclasses.replace(attempt, proof=proof.at_infinity(), recession=step)
     if far.value < attempt.point.value and steps.left > 0:
         steps.take(far)
         return dataclasses.replace(attempt, point=far)

@@ -17,8 +17,9 @@ from skmax._samples import Block, Float64Array, LocalSamples
 from skmax._softmax import FloatArray, normalize_in_place
 
 # Up to this many pairs of classes get a matrix product each: 2 to 7 times as fast for one pair, as fast for ten. More
-# pairs are computed together, column by column.
-_FEW_PAIRS = 10
+# pairs are computed together, with so many products of columns at a time: 28 classes take a third of the time that
+# they take column by column, 12 classes two thirds, 7 the same.
+_FEW_PAIRS, _PRODUCTS = 10, 256
 
 
 def measure(objective: Objective, columns: ColumnStats, theta: Float64Array) -> Float64Array:
@@ -77,23 +78,47 @@ def _pairs(samples: LocalSamples, within: slice, theta: Float64Array, columns: C
     A single logit makes a pair with the 0 of the other class.
     """
     n_logits, n_columns, parameters = samples.n_logits, samples.n_columns, samples.parameters(theta)
-    first, second = np.triu_indices(n_logits, 1)
-    total = np.zeros((max(len(first), 1), n_columns, n_columns))
+    total = np.zeros((max(n_logits * (n_logits - 1) // 2, 1), n_columns, n_columns))
+    groups = _groups_of_columns(n_columns)
     for block in samples.blocks(len(total) + n_columns, within):
         probability = block.probability(*parameters)
         standardized = np.ascontiguousarray(columns.standardized(block, samples.fit_intercept).T)
-        product = logit_curvature(probability) if n_logits == 1 else probability[first] * probability[second]
+        weights = logit_curvature(probability) if n_logits == 1 else _products(probability, range(n_logits - 1), 1)
         if block.weight is not None:
-            product *= block.weight
-        if len(product) <= _FEW_PAIRS:
-            for pair, weights in zip(total, product, strict=True):
-                pair += (standardized * weights) @ standardized.T
+            weights *= block.weight
+        if len(total) <= _FEW_PAIRS:
+            for pair, weight in zip(total, weights, strict=True):
+                pair += (standardized * weight) @ standardized.T
         else:
-            for column in range(n_columns):
-                moment = product @ (standardized[column:] * standardized[column]).T
-                total[:, column, column:] += moment
-                total[:, column + 1 :, column] += moment[:, 1:]
+            for group in groups:
+                moments, begin = weights @ _products(standardized, group, 0).T, 0
+                for column in group:
+                    moment = moments[:, begin : begin + n_columns - column]
+                    total[:, column, column:] += moment
+                    total[:, column + 1 :, column] += moment[:, 1:]
+                    begin += n_columns - column
     return total
+
+
+def _groups_of_columns(n_columns: int) -> list[range]:
+    """Consecutive columns whose products with themselves and later ones make up one matrix product."""
+    groups, start = [], 0
+    while start < n_columns:
+        stop = min(n_columns, start + max(1, _PRODUCTS // (n_columns - start)))
+        groups.append(range(start, stop))
+        start = stop
+    return groups
+
+
+def _products(table: FloatArray, chosen: range, offset: int) -> FloatArray:
+    """The products of each `chosen` row of `table` with all rows from the one `offset` rows further on, in order."""
+    products = np.empty((sum(len(table) - k - offset for k in chosen), table.shape[1]), dtype=table.dtype)
+    begin = 0
+    for k in chosen:
+        others = table[k + offset :]
+        np.multiply(others, table[k], out=products[begin : begin + len(others)])
+        begin += len(others)
+    return products
 
 
 def _square_roots(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats) -> Triangle:
@@ -132,12 +157,12 @@ def _diagonal(samples: LocalSamples, within: slice, theta: Float64Array, columns
         return curvature
 
     if samples.is_sparse and columns.turn is None:  # without filling x
-        for block in samples.blocks(samples.n_columns, within):
+        for block in samples.blocks(samples.n_columns + samples.n_logits, within):
             curvature = weighted(block)
             moment, square = block.moments(curvature)
             total[:, : len(mean)] += square + mean**2 * curvature.sum(axis=1)[:, None] - 2 * mean * moment
     else:
-        for block, _, square in squared_deviations(samples, within, columns):
+        for block, _, square in squared_deviations(samples, within, columns, samples.n_logits):
             total[:, : len(mean)] += weighted(block) @ square
     return total
 

@@ -57,7 +57,7 @@ class BlockPreconditioner(BasePreconditioner):
             root = np.sqrt(curvature if whole.weight is None else curvature * whole.weight)
 
             def block(k: int) -> Float64Array:
-                return gram(standardized, root[k])
+                return gram(standardized * root[k][:, None])
         else:
             diagonal = DiagonalPreconditioner.at(objective, columns, theta, damping)
             chosen = sample(objective, columns, theta, diagonal.diagonal, n_rows, together=False)
@@ -65,13 +65,15 @@ class BlockPreconditioner(BasePreconditioner):
             def block(k: int) -> Float64Array:
                 index, curvature, factor = chosen[k]
                 part = columns.standardized(samples.rows(index), objective.fit_intercept)
-                result = gram(part, np.sqrt(curvature * factor))
+                part *= np.sqrt(curvature * factor)[:, None]
+                result = gram(part)
                 complete(result, diagonal.curvature[k])
                 return result
 
-        def gram(standardized: Float64Array, root: Float64Array) -> Float64Array:
-            scaled = standardized * root[:, None]
-            return scaled.T @ scaled / samples.weight_sum
+        def gram(scaled: Float64Array) -> Float64Array:
+            result = scaled.T @ scaled
+            result /= samples.weight_sum
+            return result
 
         blocks = samples.workers.map_each(block, objective.n_logits, n_rows * n_columns**2)
         rows_used = describe_sample(n_rows, samples.n_samples)

@@ -50,17 +50,27 @@ def sample(
     """
     arguments = theta, columns, 1 / diagonal, n_rows, together, by_chance
     largest = objective.samples.sum(_largest, *arguments, cost=objective.cost)
-    result = []
-    for priority, index, curvature, leverage in largest.tables:
-        tau = 0.0
-        if len(priority) > n_rows:
-            tau = priority.min()
-            kept = np.flatnonzero(priority > tau)
-            index, curvature, leverage = index[kept], curvature[kept], leverage[kept]
-        order = np.argsort(index)
-        factor = np.maximum(1, tau / leverage)
-        result.append((index[order].astype(np.intp), curvature[order], factor[order]))
-    return result
+    return [largest_of(table, n_rows) for table in largest.tables]
+
+
+def largest_of(table: Float64Array, n_rows: int) -> tuple[NDArray[np.intp], Float64Array, Float64Array]:
+    """(index, curvature, factor) of the rows to take from a table of `Largest`, in ascending order."""
+    priority, index, curvature, leverage = table
+    tau = 0.0
+    if len(priority) > n_rows:
+        tau = priority.min()
+        kept = np.flatnonzero(priority > tau)
+        index, curvature, leverage = index[kept], curvature[kept], leverage[kept]
+    order = np.argsort(index)
+    factor = np.maximum(1, tau / leverage)
+    return index[order].astype(np.intp), curvature[order], factor[order]
+
+
+def chances(samples: LocalSamples, within: slice) -> Float64Array:
+    """The u of each row `within`, which is the same whichever range, or part of the data, the row is in."""
+    generator = np.random.PCG64(0)
+    generator.advance(samples.row_offset + within.start)
+    return 1 - np.random.Generator(generator).uniform(size=within.stop - within.start)
 
 
 def complete(hessian: Float64Array, diagonal: Float64Array) -> None:
@@ -74,7 +84,7 @@ def complete(hessian: Float64Array, diagonal: Float64Array) -> None:
 
 
 @dataclass(frozen=True)
-class _Largest:
+class Largest:
     """Up to `size` rows of largest priority, for each of some groups: priority, index, curvature and leverage of each.
 
     Those of two sets of rows add up to those of both.
@@ -83,9 +93,9 @@ class _Largest:
     tables: list[Float64Array]
     size: int
 
-    def __add__(self, other: "_Largest") -> "_Largest":
+    def __add__(self, other: "Largest") -> "Largest":
         tables = [np.concatenate(pair, axis=1) for pair in zip(self.tables, other.tables, strict=True)]
-        return _Largest([_first(table, self.size) for table in tables], self.size)
+        return Largest([_first(table, self.size) for table in tables], self.size)
 
 
 def _first(table: Float64Array, size: int) -> Float64Array:
@@ -102,31 +112,26 @@ def _largest(
     n_rows: int,
     together: bool,
     by_chance: bool,
-) -> _Largest:
+) -> Largest:
     """The candidates of `sample`: one more than are to be taken, for tau."""
     n_groups, parameters = 1 if together else samples.n_logits, samples.parameters(theta)
-    luck = np.ones(within.stop - within.start)
-    if by_chance:
-        # A row has the same u whichever range, or part of the data, it is in.
-        generator = np.random.PCG64(0)
-        generator.advance(samples.row_offset + within.start)
-        luck -= np.random.Generator(generator).uniform(size=len(luck))
-    result = _Largest([np.empty((4, 0))] * n_groups, n_rows + 1)
+    chance = chances(samples, within) if by_chance else np.ones(within.stop - within.start)
+    result = Largest([np.empty((4, 0))] * n_groups, n_rows + 1)
     # The squares of x~ are those of x - mean over those of the scale, and 1.
     of_columns = inverse_diagonal[:, : samples.n_features] / columns.unit
     of_intercept = inverse_diagonal[:, samples.n_features :].sum(axis=1, keepdims=True)
-    for block, _, square in squared_deviations(samples, within, columns):
+    for block, _, square in squared_deviations(samples, within, columns, samples.n_logits):
         start, stop = block.index.start - within.start, block.index.stop - within.start
         curvature = weighted_curvature(block, *parameters)
         leverage = curvature * (of_columns @ square.T + of_intercept)
         if together:
             leverage = leverage.sum(axis=0, keepdims=True)
-        priority = leverage / luck[start:stop]
+        priority = leverage / chance[start:stop]
         tables = []
         for g in range(n_groups):
             chosen = np.flatnonzero(priority[g])
             index = samples.row_offset + block.index.start + chosen
             table = np.array([priority[g, chosen], index, curvature[g, chosen], leverage[g, chosen]])
             tables.append(_first(table, n_rows + 1))
-        result += _Largest(tables, n_rows + 1)
+        result += Largest(tables, n_rows + 1)
     return result

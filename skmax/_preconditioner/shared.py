@@ -32,18 +32,22 @@ from typing import Self
 import numpy as np
 from scipy import linalg
 
-from skmax._columns import ColumnStats
+from skmax._columns import ColumnStats, squared_deviations
 from skmax._hessian.factored import LEAST_CURVATURE, factorise
 from skmax._hessian.measure import weighted_curvature
 from skmax._objective import Objective
 from skmax._preconditioner.base import BasePreconditioner, growing_stage_length
-from skmax._preconditioner.diagonal import DiagonalPreconditioner
-from skmax._preconditioner.sampling import complete, describe_sample, sample, sample_size
-from skmax._samples import Float64Array, LocalSamples
+from skmax._preconditioner.sampling import Largest, chances, complete, describe_sample, largest_of, sample_size
+from skmax._samples import LOGIT_COST, Float64Array, LocalSamples
 
 # A sample has so many rows for each column: fewer than for a block, as all classes share its errors, and as the penalty
 # and L-BFGS make up for them. (5000 x 2304 convolutions of images: 54 iterations with all rows, 63 with 0.8 for each.)
 _SAMPLE = 1
+# In the costs: the multiplications that take as long as the other work on an element of X, and the number of logits
+# with which products with X are half as fast as those of large square matrices. (Measured with 4 to 100 logits.)
+_COLUMN_COST, _FEW_LOGITS = 10, 30
+# Rows for each product of the second moments, which must be many as the sum has n_columns^2 numbers.
+_GRAM_ROWS = 1024
 # Random vectors for the mean diagonal element of M.
 _PROBES = 8
 
@@ -58,7 +62,7 @@ class SharedPreconditioner(BasePreconditioner):
     """
 
     name = "shared"
-    most_evaluations, evaluations_per_iteration = 5, 1.0
+    most_evaluations, evaluations_per_iteration = 10, 1.0
 
     rows_used: str
     moment: Float64Array
@@ -68,10 +72,10 @@ class SharedPreconditioner(BasePreconditioner):
 
     @staticmethod
     def cost(objective: Objective) -> float:
-        n_columns, n_samples = objective.n_columns, objective.samples.n_samples
-        n_rows = sample_size(n_columns, n_samples, _SAMPLE)
-        passes = 3 * n_samples if n_rows < n_samples else n_samples
-        return n_rows * n_columns**2 + n_columns**3 / 3 + passes * objective.cost
+        n_columns, n_logits, n_samples = objective.n_columns, objective.n_logits, objective.samples.n_samples
+        survey = 2 * n_samples * (n_logits * (n_columns + LOGIT_COST) + _COLUMN_COST * n_columns)
+        square = sample_size(n_columns, n_samples, _SAMPLE) * n_columns**2 + n_columns**3 / 3
+        return survey + square * n_logits / (n_logits + _FEW_LOGITS)
 
     @staticmethod
     def numbers(objective: Objective) -> int:
@@ -86,19 +90,15 @@ class SharedPreconditioner(BasePreconditioner):
     def at(cls, objective: Objective, columns: ColumnStats, theta: Float64Array, damping: float = 0.0) -> Self:
         n_samples, n_columns = objective.samples.n_samples, objective.n_columns
         n_rows = sample_size(n_columns, n_samples, _SAMPLE)
-        part = objective
+        survey = objective.samples.sum(_survey, theta, columns, n_rows, cost=objective.cost)
+        index, curvature, factor = largest_of(survey.largest.tables[0], n_rows)
+        part = objective.samples.gather(index, np.ones(len(index)))
+        moment = part.sum(_moment, np.sqrt(curvature * factor), columns, cost=n_columns**2)
         if n_rows < n_samples:
-            diagonal = DiagonalPreconditioner.at(objective, columns, theta, damping)
-            same = np.tile(diagonal.diagonal.mean(axis=0), (objective.n_logits, 1))
-            [(index, _, factor)] = sample(objective, columns, theta, same, n_rows, together=True)
-            part = objective.with_samples(objective.samples.gather(index, factor))
-        sums = part.samples.sum(_moments, theta, columns, cost=n_columns * n_columns + objective.cost)
-        moment, trace = sums[: n_columns**2].reshape(n_columns, -1), sums[n_columns**2 :]
+            complete(moment, survey.diagonal)
         moment /= objective.samples.weight_sum
-        if n_rows < n_samples:
-            complete(moment, diagonal.curvature.mean(axis=0))
-        mean = trace.mean()
-        share = trace / mean if mean > 0 else np.ones_like(trace)
+        mean = survey.trace.mean()
+        share = survey.trace / mean if mean > 0 else np.ones_like(survey.trace)
         rows_used = describe_sample(n_rows, n_samples)
         return cls(columns, objective.n_logits, objective.fit_intercept, damping, rows_used, moment, share).penalised(
             objective
@@ -132,15 +132,54 @@ class SharedPreconditioner(BasePreconditioner):
         return linalg.blas.dtrsm(1.0, self.factor, scaled.T, lower=1).T.ravel()
 
 
-def _moments(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats) -> Float64Array:
-    """S B, flat, and S K tr B_k of each class: sums of s_i p_i (1 - p_i) times squares of x~_i."""
-    n_columns, parameters = samples.n_columns, samples.parameters(theta)
-    total = np.zeros(n_columns**2 + samples.n_logits)
-    moment, trace = total[: n_columns**2].reshape(n_columns, -1), total[n_columns**2 :]
-    for block in samples.blocks(samples.n_logits + n_columns, within):
+@dataclass(frozen=True)
+class _Survey:
+    """What one pass over rows tells of them. Two of them add up.
+
+    Attributes
+    ----------
+    largest : Largest
+        The rows that matter most.
+    diagonal : ndarray of shape (n_columns,)
+        That of S B.
+    trace : ndarray of shape (n_logits,)
+        S tr B_k of each class.
+    """
+
+    largest: Largest
+    diagonal: Float64Array
+    trace: Float64Array
+
+    def __add__(self, other: "_Survey") -> "_Survey":
+        return _Survey(self.largest + other.largest, self.diagonal + other.diagonal, self.trace + other.trace)
+
+
+def _survey(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats, n_rows: int) -> _Survey:
+    """A row's leverage is here c_i |x~_i|^2: no column of B has much more or less curvature than another."""
+    parameters, chance = samples.parameters(theta), chances(samples, within)
+    largest = Largest([np.empty((4, 0))], n_rows + 1)
+    diagonal, trace = np.zeros(samples.n_columns), np.zeros(samples.n_logits)
+    for block, _, square in squared_deviations(samples, within, columns, samples.n_logits):
         curvature = weighted_curvature(block, *parameters)
-        standardized = columns.standardized(block, samples.fit_intercept).astype(samples.dtype, copy=False)
-        trace += curvature @ np.square(standardized).sum(axis=1)
-        scaled = standardized * np.sqrt(curvature.mean(axis=0)).astype(standardized.dtype)[:, None]
-        moment += scaled.T @ scaled
+        mean = curvature.mean(axis=0, dtype=np.float64)
+        length = square @ (1 / columns.unit) + samples.fit_intercept
+        trace += curvature @ length.astype(curvature.dtype, copy=False)
+        diagonal[: samples.n_features] += mean @ square / columns.unit
+        diagonal[samples.n_features :] += mean.sum()
+        start, stop = block.index.start - within.start, block.index.stop - within.start
+        leverage = mean * length
+        index = samples.row_offset + np.arange(block.index.start, block.index.stop)
+        table = np.array([leverage / chance[start:stop], index, mean, leverage])
+        largest += Largest([table[:, leverage > 0]], n_rows + 1)
+    return _Survey(largest, diagonal, trace)
+
+
+def _moment(samples: LocalSamples, within: slice, root: Float64Array, columns: ColumnStats) -> Float64Array:
+    """The sum of root_i^2 x~_i x~_i^T, by products in the dtype of the samples."""
+    total = np.zeros((samples.n_columns, samples.n_columns))
+    for start in range(within.start, within.stop, _GRAM_ROWS):
+        rows = slice(start, min(start + _GRAM_ROWS, within.stop))
+        standardized = columns.standardized(samples.rows(rows), samples.fit_intercept) * root[rows, None]
+        standardized = standardized.astype(samples.dtype, copy=False)
+        total += standardized.T @ standardized
     return total
