@@ -1,6 +1,29 @@
 """Standard errors, effects and influence: time and memory, beside the fit and statsmodels' MNLogit.
 
-RESULTS
+Results: 2 cores of an AMD EPYC with AVX-512 that other work used at the same time, so that the seconds are upper bounds
+and only what stands in one line may be compared; NumPy 2.4.
+
+              rows x features x classes     call               fit   seconds   memory
+    wide      20,000 x 127 x 16             coef_table       18.58     14.60      172
+                                            sandwich         16.05     34.67      257
+                                            cluster          13.01     32.65      297
+                                            effects          15.12     36.57      301
+                                            leave_one_out    25.42     49.05      171
+    medium    100,000 x 14 x 14             coef_table        1.72      1.21        6
+                                            sandwich          1.23      1.65       14
+                                            cluster           2.17      2.25       29
+                                            effects           1.18      1.57       13
+                                            leave_one_out     3.09     11.88       38
+                                            MNLogit          85.82                 65
+                                            its effects              > 300
+    large     1,000,000 x 14 x 14           coef_table       17.49      7.32       50
+                                            sandwich         10.76     15.03       51
+                                            cluster           9.78     12.92      193
+                                            effects          23.86     29.46       50
+                                            leave_one_out    14.98     57.88      409
+
+Standard errors cost less than the fit, also of 2048 parameters ("wide"), and the other kinds and effects one to three
+fits. The memory beside X and the results does not depend on the rows; 50,000 clusters take 67 MB a thread.
 
 Usage: python -m benchmarks.inference [TABLE ...]
 
