@@ -303,6 +303,22 @@ def test_the_rule_for_a_negligible_penalty_bounds_the_shift_and_the_width():
     assert seen == {True, False}
 
 
+@pytest.mark.parametrize("strong", [False, True])
+def test_a_penalty_is_not_negligible_if_it_only_moves_or_only_narrows(strong):
+    """It moves a strong effect by many times the degrees of freedom that it takes, and no effects by fewer."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(5000, 1 if strong else 30))
+    y = (rng.random(5000) < 1 / (1 + np.exp(-2 * X[:, 0] * strong))).astype(int)
+    decay = (1 if strong else 2) / 5000
+    free, model = (SoftmaxRegression(each, **TIGHT).fit(X, y) for each in (0, decay))
+    precision = np.linalg.inv(covariance_matrix(free, X, y))
+    move = np.append(model.coef_ - free.coef_, model.intercept_ - free.intercept_)
+    moved, taken = np.sqrt(move @ precision @ move), X.shape[1] + 1 - goodness_of_fit(model, X, y).effective_df
+    assert (moved > 0.1) == strong
+    assert (taken > 0.02) != strong
+    assert "p_value" not in coef_table(model, X, y)
+
+
 def test_names_from_frames_and_pipelines():
     X, y = load_iris(return_X_y=True, as_frame=True)
     pipeline = make_pipeline(StandardScaler(), PolynomialFeatures(2, include_bias=False), SoftmaxRegression(0.1))
