@@ -80,7 +80,7 @@ class Fitted:
     objective : Objective
         In float64, with the weight decay of the fit, in the user's columns less an origin.
     columns : ColumnStats
-        With a `turn` where there is no weight decay and columns nearly depend on one another.
+        With a `turn` where columns without a penalty nearly depend on one another.
     theta : ndarray of shape (n_parameters,)
         The parameters of `objective`, with a sum of 0 over the classes.
     origin : ndarray of shape (n_features,)
@@ -258,7 +258,7 @@ class Fitted:
         names = self._features(self.objective.split(theta)[0])
         return (
             f"Rows of the classes {classes} are separated from others without error, mostly along the columns {names}: "
-            "without weight decay the likelihood has no maximum, and there are no standard errors. Fit with "
+            "without a penalty on them the likelihood has no maximum, and there are no standard errors. Fit with "
             "weight_decay > 0, which gives posterior standard deviations, or leave out columns that separate."
         )
 
@@ -532,7 +532,7 @@ def _check_independent(columns: ColumnStats, names: NDArray, centred: bool) -> N
     n_too_many = columns.span.shape[0] - columns.span.shape[1]
     others = " or on the intercept" if centred else ""
     raise ValueError(
-        f"The columns {_shown(names, share)} are linearly dependent, on one another{others}: without weight decay "
+        f"The columns {_shown(names, share)} are linearly dependent, on one another{others}: without a penalty "
         f"their coefficients are not determined, and have no standard errors. Leave {n_too_many} of them out, or fit "
         "with weight_decay > 0."
     )
