@@ -1,7 +1,7 @@
-"""What the estimators share: checks of X and y, how a fit is stored, predictions, and the export to scikit-learn.
+"""The base class of the estimators: it validates X and y, stores a fit, predicts, and exports to scikit-learn.
 
-`SoftmaxRegression`, `SoftmaxRegressionCV` and `DaskSoftmaxRegression` are siblings. Each states its parameters and its
-`fit`; everything that depends only on the fitted attributes is here.
+`SoftmaxRegression`, `SoftmaxRegressionCV` and `DaskSoftmaxRegression` are siblings. Each of them declares its
+parameters and its `fit`; everything that depends only on the fitted attributes is here.
 """
 
 import abc
@@ -23,7 +23,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from skmax._fit import Fit
 from skmax._path import Options, Watch
 from skmax._prior import Prior, check_offset
-from skmax._problem import Problem, local_objective
+from skmax._problem import Problem
+from skmax._progress import StagePrinter
 from skmax._samples import LOGIT_COST, Block, Design, Float64Array, dtypes_of, samples_of
 from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
@@ -45,9 +46,9 @@ FeatureNames: TypeAlias = NDArray[np.object_] | None
 
 
 class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator, abc.ABC):
-    """Base class of the estimators. Each subclass also has the parameters annotated below."""
+    """Base class of the estimators. Each subclass has the parameters annotated below, among others."""
 
-    # Where scikit-learn's HTML representation links to.
+    # scikit-learn's HTML representation links to this page.
     _doc_link_module = "skmax"
     _offset_of_rows: ArrayLike | None = None  # see `_with_offset`
     _doc_link_template = "https://skmax.readthedocs.io/en/latest/api/{estimator_module}.{estimator_name}.html"
@@ -57,7 +58,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "classes": ["array-like", None],
         "penalty_factor": ["array-like", Mapping, None],
-        "prior_mean": "no_validation",  # `Prior` says what is wrong with it
+        "prior_mean": "no_validation",  # `Prior` validates it
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "verbose": ["verbose"],
@@ -86,14 +87,14 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
     def _validate(
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None, *, reset: bool = True
     ) -> tuple[Design, NDArray, Float64Array | None, FeatureNames]:
-        """X, y and the weights as checked arrays, and the feature names. The estimator is not changed.
+        """Check X, y and the weights; return them as arrays, with the feature names. The estimator does not change.
 
         Without `reset`, the columns must be those of the fit.
         """
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        # scikit-learn stores what it learns of the columns while it checks them, but an error must not touch an
-        # earlier fit.
+        # scikit-learn stores attributes of the columns while it checks them, but an error must leave an earlier fit
+        # unchanged.
         seen = copy.copy(self)
         X = seen._validate_X(X, reset=reset)
         with naming("y", LABELS_OR_DISTRIBUTIONS):
@@ -103,7 +104,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         return X, labels, weight, getattr(seen, "feature_names_in_", None)
 
     def _validate_X(self, X: MatrixLike, *, reset: bool = True) -> Design:
-        # To find out whether X is finite, scikit-learn sums it, and the sum of large values overflows.
+        # scikit-learn sums X to find out whether it is finite, and the sum of large values overflows.
         with (
             naming("X", "finite real numbers, of shape (n_samples, n_features)"),
             np.errstate(over="ignore", invalid="ignore"),
@@ -119,8 +120,8 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
     def _problem(
         self, X: Design, target: Target, pool: Workers, prior: Prior, offset: FloatArray | None = None
     ) -> Problem:
-        given = local_objective(X, target, fit_intercept=self.fit_intercept, pool=pool, offset=offset)
-        return Problem.of(given, target.encoding, prior)
+        samples = target.samples(X, fit_intercept=self.fit_intercept, pool=pool, offset=offset)
+        return Problem.of(samples, target.encoding, prior)
 
     def _problem_again(
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None, offset: ArrayLike | None, pool: Workers
@@ -130,22 +131,22 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         target = self._encode(labels, weight)
         prior = self._prior(target.encoding, X.shape[1], feature_names)
         offset = check_offset(self._known_offset(offset), X.shape[0], len(target.encoding.classes))
-        given = local_objective(X, target, fit_intercept=self.fit_intercept, pool=pool, offset=offset)
-        return Problem.of(given, target.encoding, prior, rotate=False)
+        samples = target.samples(X, fit_intercept=self.fit_intercept, pool=pool, offset=offset)
+        return Problem.of(samples, target.encoding, prior, rotate=False)
 
     def _options(self, watch: Watch | None = None) -> Options:
-        return Options(self.tol, self.max_iter, self.verbose, watch)
+        return Options(self.tol, self.max_iter, StagePrinter() if self.verbose else None, watch)
 
     def _watch(self, monitor: Monitor, feature_names: FeatureNames) -> Watch | None:
-        """Reports each iteration to the callbacks, if there are any."""
+        """Return a function that reports each iteration to the callbacks, or None if there are no callbacks."""
         if not monitor.has_callbacks:
             return None
-        return lambda fit_so_far: monitor.step("iteration", lambda: _attributes(fit_so_far(), feature_names))
+        return lambda n_iter, fit_so_far: monitor.step("iteration", lambda: _attributes(fit_so_far(), feature_names))
 
     def _last_parameters(
         self, encoding: Encoding, n_features: int, feature_names: FeatureNames
     ) -> tuple[FloatArray, FloatArray] | None:
-        """The coefficients and intercepts to start from with `warm_start`, or None if there was no fit yet."""
+        """The coefficients and intercepts of the last fit, where a warm start begins; None before the first fit."""
         if not hasattr(self, "coef_"):
             return None
         no_names = np.array([])
@@ -165,7 +166,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
     def _store(self, fit: Fit, feature_names: FeatureNames = None, **others: Any) -> Self:
         """Set all fitted attributes: those of `fit`, the feature names and `others`."""
         self.__dict__.pop("feature_names_in_", None)
-        # One update, which an interrupt cannot divide: the attributes are all of the last fit, or all of this one.
+        # An interrupt cannot divide a single update: either all attributes are those of this fit, or none is.
         self.__dict__.update(_attributes(fit, feature_names), **others)
         return self
 
@@ -173,7 +174,10 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         return {name: value for name, value in self.__dict__.items() if name.endswith("_") and name[0] != "_"}
 
     def _finish(self, fit: Fit, feature_names: FeatureNames, monitor: Monitor) -> None:
-        """Store `fit`, report it to the callbacks, and warn if it did not converge. To be called by `fit` itself."""
+        """Store `fit`, report it to the callbacks, and warn if it did not converge.
+
+        Only the method `fit` may call this method: the warning points to the caller of `fit`.
+        """
         self._store(fit, feature_names)
         monitor.end(self._fitted_attributes())
         message = fit.warning(self.tol, self.max_iter)
@@ -268,7 +272,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         return self._from_logits(X, probability, offset)
 
     def predict_log_proba(self, X: MatrixLike, offset: ArrayLike | None = None) -> FloatArray:
-        """Log-softmax of `decision_function`, which is accurate even where a probability rounds to 0 or 1.
+        """Log-softmax of `decision_function`, accurate even where a probability rounds to 0 or 1.
 
         Parameters
         ----------
@@ -283,11 +287,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         return self._from_logits(X, lambda model, logits: log_softmax(logits.T), offset)
 
     def score(
-        self,
-        X: MatrixLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        offset: ArrayLike | None = None,
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, offset: ArrayLike | None = None
     ) -> float:
         """Accuracy on labels; on distributions, the expected accuracy on labels drawn from them.
 
@@ -305,8 +305,8 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         Returns
         -------
         score : float
-            The share of samples whose predicted class is their label; for distributions, the mean probability that they
-            assign to the predicted class.
+            The fraction of samples whose predicted class is their label; for distributions, the mean probability that
+            they assign to the predicted class.
         """
         prediction = self.predict(X, offset)
         distribution = as_distributions(y, n_classes=len(self.classes_))
@@ -323,13 +323,13 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         Returns
         -------
         model : sklearn.linear_model.LogisticRegression
-            A model whose methods return the same as those of this one. `fit_intercept` is set; its other parameters are
-            the defaults.
+            A model whose methods return the same values. `fit_intercept` is copied; the other parameters have their
+            defaults.
 
         Raises
         ------
         ValueError
-            If the model was fitted with offsets, which that class does not know.
+            If the model was fitted with offsets, which that class does not support.
 
         Examples
         --------
@@ -361,10 +361,10 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         function: "Callable[[BaseSoftmaxRegression, FloatArray], NDArray]",
         offset: ArrayLike | None = None,
     ) -> NDArray:
-        """`function(self, logits)` of the logits of all classes, class-major, block by block, gathered in one array.
+        """Apply `function(self, logits)` to the class-major logits of all classes, block by block, into one array.
 
-        The function gets the model as an argument so that a lazy prediction uses the model that made it, not a later
-        fit.
+        The model is an argument of the function so that a lazy prediction uses the model that it was made with, and not
+        a later fit.
         """
         check_is_fitted(self)
         X = self._validate_X(X, reset=False)
@@ -373,7 +373,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         def of_block(block: Block) -> NDArray:
             logits = block.raw_prediction(self.coef_, self.intercept_)
             if len(logits) == 1:
-                # The larger one of a pair must be finite, as no softmax can subtract infinity.
+                # The larger logit of the two must be finite: the softmax subtracts it.
                 zero = np.zeros_like(logits)
                 logits = np.concatenate([-logits, zero] if self.intercept_[0] == np.inf else [zero, logits])
             return function(self, logits)
@@ -400,13 +400,13 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         return offset
 
     def _with_offset(self, offset: ArrayLike | None) -> Self:
-        """A copy whose predictions take `offset` if none is passed, for scorers that know nothing of offsets."""
+        """A copy whose predictions use `offset` by default, for scorers that do not pass offsets on."""
         other = copy.copy(self)
         other._offset_of_rows = offset
         return other
 
     def __sklearn_clone__(self) -> Self:
-        # Clones of a model fitted elsewhere are not fitted, and the prior means would be lost in any search.
+        # A clone of a fitted model is not fitted, so the prior means would be lost in a search.
         bare = copy.copy(self)
         bare.prior_mean = None
         other = super(BaseSoftmaxRegression, bare).__sklearn_clone__()
@@ -422,13 +422,13 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
 def _largest(logits: FloatArray, k: int) -> NDArray[np.intp]:
     """The indices of the `k` largest logits of each row, the largest first, of shape (n_rows, k).
 
-    Equal ones come in their order. To select them takes a tenth of the time to sort thousands of them.
+    Equal logits are in the order of the classes. Selecting takes a tenth of the time of sorting thousands of logits.
     """
     negative = np.ascontiguousarray(-logits.T)
     n_rows, n_classes = negative.shape
     if k < n_classes:
         chosen = np.sort(np.argpartition(negative, k - 1, axis=1)[:, :k], axis=1)
-        # Of several that are equal to the last one, the selection takes any.
+        # Among logits equal to the last one, the selection is arbitrary.
         least = np.take_along_axis(negative, chosen, axis=1).max(axis=1, keepdims=True)
         tied = np.flatnonzero((negative <= least).sum(axis=1) > k)
         chosen[tied] = np.sort(np.argsort(negative[tied], axis=1, kind="stable")[:, :k], axis=1)

@@ -1,4 +1,4 @@
-"""Linear changes of variables, from the parameters of a fit to those of standardized columns and beyond.
+"""Linear changes of variables in which the Hessian is close to the identity, by way of standardized columns.
 
 With the columns centred and scaled, x~ = (x - mean) / scale, the logits are the same for
 
@@ -16,7 +16,7 @@ decrement, estimates how far f is above its minimum (S. Boyd and L. Vandenberghe
 9.5.1).
 
 Three or more logits are redundant: adding one vector to all rows of (W, b) changes neither the probabilities nor the
-penalty. So the rows of every step taken here sum to zero: the mean over classes is removed from it.
+penalty. Therefore the rows of every step sum to zero: the mean over the classes is removed from it.
 """
 
 from dataclasses import dataclass
@@ -33,15 +33,15 @@ from skmax._samples import Float64Array
 class ChangeOfVariables:
     """A linear change of variables, theta = forward(v), and its transpose, backward, for gradients.
 
-    A subclass holds a measurement of the curvature of the loss and the factor L of that curvature plus the penalty.
-    `_from_v` returns the product with L^-T and `_to_v` that with L^-1.
+    A subclass holds a measurement of the curvature of the loss, and the factor L of that curvature plus the penalty.
+    `_from_v` multiplies by L^-T and `_to_v` by L^-1.
 
     Attributes
     ----------
     columns : ColumnStats
         The means and scales that standardize the columns of X.
     damping : float
-        A curvature that is added to that of each standardized parameter.
+        A number that is added to the curvature of each standardized parameter.
     """
 
     columns: ColumnStats
@@ -50,7 +50,7 @@ class ChangeOfVariables:
     damping: float
 
     def penalised(self, objective: Objective) -> Self:
-        """The change of variables at the same point for an `objective` that differs in its weight decay only."""
+        """The change of variables at the same point, for an `objective` with another weight decay."""
         raise NotImplementedError
 
     def _from_v(self, v: Float64Array) -> Float64Array:
@@ -90,5 +90,5 @@ class ChangeOfVariables:
         return np.broadcast_to(self._penalty(objective), (self.n_logits, objective.n_columns))
 
     def _centred_over_classes(self, standardized: Float64Array) -> Float64Array:
-        # Calling `mean` would take longer than all the rest of this module on a small table.
+        # On a small table, a call of `mean` would take longer than everything else in this module.
         return standardized - standardized.sum(axis=0) / self.n_logits if self.n_logits > 1 else standardized

@@ -13,26 +13,26 @@ from skmax._samples import Block, Float64Array, LocalSamples, Samples
 
 _SMALLEST = 1e-145
 
-# The shares of the largest singular value below which columns count as dependent, and as nearly dependent, and the most
-# numbers in a table from which that is found out.
+# The fractions of the largest singular value below which columns count as dependent, and as nearly dependent, and the
+# largest table whose columns are examined, in elements.
 _DEPENDENT, _NEARLY_DEPENDENT, _LARGEST_TURN = 1e-12, 1e-4, 2**22
 
 
 @dataclass(frozen=True)
 class ColumnStats:
-    """Means and scales of the columns, for the change to x~ = (x - mean) / scale of zero mean and unit spread.
+    """Means and scales of the columns, for the change to x~ = (x - mean) / scale with zero mean and unit spread.
 
     Attributes
     ----------
     mean, scale : ndarray of shape (n_features,)
-        Weighted mean and standard deviation of each column, or, without an intercept to absorb the mean, 0 and the root
+        Weighted mean and standard deviation of each column or, without an intercept to absorb the mean, 0 and the root
         mean square. A column without spread has scale 1.
     turn : ndarray of shape (n_features, n_features), or None
-        A matrix with which x~ is also multiplied: an orthonormal basis V of what the centred and scaled rows span, and
-        zeros. It leaves the columns that are penalised as they are.
+        A matrix by which x~ is also multiplied: an orthonormal basis of the span of the centred and scaled rows,
+        followed by columns of zeros. It leaves penalised columns unchanged.
     span : ndarray of shape (n_features, rank), or None
-        An orthonormal basis of what the centred rows span, and of the columns that are penalised, where that is not
-        everything.
+        An orthonormal basis of the span of the centred rows and of the penalised columns, if that is not the whole
+        space.
     """
 
     mean: Float64Array
@@ -42,13 +42,13 @@ class ColumnStats:
 
     @property
     def unit(self) -> Float64Array:
-        """What the squares of `squared_deviations` must be divided by to give those of x~."""
+        """The divisor that turns the squares of `squared_deviations` into those of x~."""
         return self.scale**2 if self.turn is None else np.ones_like(self.scale)
 
     def standardized(self, block: Block, intercept: bool) -> Float64Array:
-        """The rows x~ of a block, ending in a 1 if there is an `intercept`, as a dense array."""
+        """The rows x~ of a block as a dense array, followed by a column of ones if there is an `intercept`."""
         n_features = len(self.scale)
-        # In place: to allocate such a table takes as long as to compute it.
+        # In place, since allocating such a table takes as long as computing it.
         standardized = np.ones((block.n_rows, n_features + intercept))
         inner = standardized[:, :n_features]
         np.subtract(block.dense(), self.mean, out=inner)
@@ -70,9 +70,9 @@ class ColumnStats:
 
     @classmethod
     def of(cls, samples: Samples, *, centred: bool) -> "ColumnStats":
-        """Measure the columns in one pass. A ValueError names a column whose values are too large for that."""
-        # Deviations from the first row, not from 0, lose no digits where the mean is much larger than the spread, and
-        # are exact for constant columns. They would fill a sparse X.
+        """Measure the columns in one pass. Raise a ValueError that names a column whose values are too large."""
+        # Deviations from the first row, not from 0, keep their digits if the mean is much larger than the spread, and
+        # are exact for constant columns. They would make a sparse X dense.
         first = np.zeros(samples.n_features)
         if centred and not samples.is_sparse:
             first = samples.rows(slice(1)).dense()[0].astype(np.float64)
@@ -91,26 +91,21 @@ class ColumnStats:
             )
         mean = mean if centred else np.zeros_like(mean)
         scale = np.sqrt(np.maximum(squares - mean**2, 0))
-        # Such a spread is what rounding leaves of a constant column, or the penalty over its square would overflow.
+        # Such a small spread is the rounding error of a constant column, or the penalty over its square would overflow.
         scale[(scale <= 1e-7 * np.abs(mean)) | (scale < _SMALLEST)] = 0
         return cls(mean=first + mean, scale=np.where(scale > 0, scale, 1))
 
     def independent(
-        self,
-        samples: Samples,
-        *,
-        centred: bool,
-        precision: float,
-        digits: float,
-        free: NDArray[np.bool_] | None = None,
+        self, samples: Samples, *, centred: bool, precision: float, digits: float, free: NDArray[np.bool_] | None = None
     ) -> "ColumnStats":
-        """The independent columns that a fit without penalty needs, or one in which the `free` columns have none.
+        """Linearly independent columns, as a fit needs them if all columns, or the `free` ones, have no penalty.
 
-        These columns are returned if they are independent. Otherwise they are turned to a basis of what the rows with
-        weight span, up to `digits`. If the fit is `centred`, the differences of each row and the next one count, which
-        do not depend on the mean. Each row is scaled to length 1, which leaves the span the same, so that outliers do
-        not hide the other rows. Rows as short as the `precision` of X makes them are left out. Columns that are nearly
-        dependent are turned too: each of the new ones has a scale of its own.
+        The result is `self` if the columns are independent. Otherwise they are rotated to a basis of the span of the
+        rows with weight, up to the relative precision `digits`. If the fit is `centred`, the span is that of the
+        differences of successive rows, which do not depend on the mean. Each row is scaled to length 1, which does not
+        change the span, so that outliers do not hide the other rows. Rows that are no longer than the rounding error at
+        the `precision` of X are left out. Nearly dependent columns are rotated too, since each of the new columns can
+        have its own scale.
         """
         n_features = len(self.scale)
         if min(samples.n_samples, n_features) * n_features > _LARGEST_TURN:
@@ -134,7 +129,7 @@ class ColumnStats:
     def _basis(
         self, samples: Samples, index: Any, centred: bool, precision: float, digits: float
     ) -> tuple[int, Float64Array | None, Float64Array | None]:
-        """The rank of the columns at `index`, their turn unless they are independent, their span unless it is all."""
+        """The rank of the columns at `index`, their rotation or None, and their span or None if that is everything."""
         scale = self.scale[index]
         n_features = len(scale)
         first = samples.rows(slice(1)).dense().astype(np.float64)[:, index] if centred else None
@@ -153,7 +148,7 @@ class ColumnStats:
     def nearest(
         self, coef: Float64Array, intercept: Float64Array, mean: Float64Array | None
     ) -> tuple[Float64Array, Float64Array]:
-        """The coefficients closest to `mean`, or to 0, with the logits of these on all rows, and their intercepts."""
+        """The coefficients closest to `mean`, or to 0, with the same logits on all rows, and their intercepts."""
         if self.span is None:
             return coef, intercept
         inside = (coef if mean is None else coef - mean) @ self.span @ self.span.T
@@ -170,7 +165,7 @@ class Triangle:
 
     @classmethod
     def of(cls, rows: Float64Array) -> "Triangle":
-        """The R of `rows`, long ones first, so that rounding is relative to each row (Cox and Higham, 1998)."""
+        """The R of `rows`, with long rows first, so that errors are relative to each row (Cox and Higham, 1998)."""
         return cls(np.asarray(np.linalg.qr(rows[np.argsort(-np.square(rows).sum(axis=1))], mode="r")))
 
     def __add__(self, other: "Triangle") -> "Triangle":
@@ -198,11 +193,11 @@ def _triangle(
 def squared_deviations(
     samples: LocalSamples, within: slice, columns: ColumnStats, width: int = 0
 ) -> Iterator[tuple[Block, Float64Array, Float64Array]]:
-    """Blocks with the deviations of their x from the mean, and their squares, in dense arrays that are used again.
+    """Yield blocks with the deviations of their x from the mean and the squares of these, in dense arrays.
 
     A block has room for `width` more numbers for each row, such as its logits. If the columns are turned, x~ takes the
-    place of the deviations. The arrays are as large as a block of X, so that to allocate them for each block would take
-    as long as to fill them.
+    place of the deviations. The arrays are reused for the next block: they are as large as a block of X, so that
+    allocating them would take as long as filling them.
     """
     buffer = np.empty((2, 0, samples.n_features))
     for block in samples.blocks(samples.n_features + width, within):
@@ -232,5 +227,5 @@ def _moments(samples: LocalSamples, within: slice, first: Float64Array) -> Float
 
 
 def accurate_product(coef: Float64Array, origin: Float64Array) -> Float64Array:
-    """`coef @ origin`, in as many digits as there are: far from zero, most of them cancel against the intercept."""
+    """`coef @ origin` in extended precision: far from zero, most digits cancel against the intercept."""
     return (coef.astype(np.longdouble) @ origin.astype(np.longdouble)).astype(np.float64)

@@ -5,13 +5,14 @@ penalty, if the parameters follow:
 
     x' = (x - origin) basis,     W = W' basis^T,     b = b' - W origin,     ||W|| = ||W'||.
 
-An origin keeps the digits of columns that lie far from zero. A basis of the rows of X serves where there are fewer rows
-than columns: the gradient of the loss, and so W at the minimum, is a combination of rows (B. Scholkopf, R. Herbrich
-and A. J. Smola, 2001, A generalized representer theorem), and a fit needs only as many columns as there are rows.
+An origin preserves the digits of columns that lie far from zero. A basis of the rows of X is useful if there are fewer
+rows than columns: the gradient of the loss, and so W at the minimum, is a combination of rows (B. Scholkopf,
+R. Herbrich and A. J. Smola, 2001, A generalized representer theorem), and a fit needs only as many columns as there are
+rows.
 
-With a factor phi_j on the penalty of each column, the columns are first divided by phi_j^(1/2), which makes the penalty
-that of the others. With a prior mean M, W - M is a combination of rows at the minimum: the part of M that is not one is
-set aside, and added to W in the end. It changes no logits of the rows less the origin.
+With a factor phi_j on the penalty of each column, the columns are first divided by phi_j^(1/2), so that all have the
+same penalty. With a prior mean M, W - M is a combination of rows at the minimum. The part of M that is not a
+combination of rows is kept aside, and added to W in the end. It does not change the logits of the rows less the origin.
 """
 
 import dataclasses
@@ -26,15 +27,15 @@ from skmax._penalty import NO_PENALTY, Penalty
 from skmax._samples import DenseSamples, Float64Array, Samples
 from skmax._softmax import FloatArray
 
-# How many times its spread a column's mean may lie from zero before products lose digits to it, by dtype of X.
+# The distance of a column's mean from zero, in units of its spread, beyond which products lose digits, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
 
-# The share below which columns count as dependent grows with their lack of digits, but only up to this: coefficients of
-# a thousand make up for no dependence.
+# The threshold below which columns count as dependent rises as their precision falls, but no further than this.
 _LEAST_DIGITS = 1e-3
 
-# The factorisation that rotates the columns takes 2 n_features n_samples^2 operations, as do n_samples / (2 n_logits)
-# evaluations of the objective. It saves most of the cost of a hundred or more, and even more with a full Hessian.
+# The factorisation that rotates the columns takes 2 n_features n_samples^2 operations, as many as
+# n_samples / (2 n_logits) evaluations of the objective. It saves most of the cost of a hundred evaluations or more, and
+# even more with a full Hessian.
 _ROTATION_PAYS = 200
 
 
@@ -42,7 +43,7 @@ _ROTATION_PAYS = 200
 class Basis:
     """Orthonormal columns, of shape (n_features, n_columns), as the Householder reflections of a QR factorisation.
 
-    To write them out would take as long as the factorisation, and they are needed once.
+    Computing them explicitly would take as long as the factorisation, and they are needed only once.
     """
 
     reflections: Float64Array
@@ -75,12 +76,12 @@ class Basis:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The change from the user's columns to those of the fit; None stands for no change.
+    """The change from the user's columns to those of the fit; None means no change.
 
     Attributes
     ----------
     origin, basis, scale
-        Those of the module's docstring. There is no scale without a basis.
+        As in the module's docstring. There is no scale without a basis.
     aside : ndarray of shape (n_logits, n_features), or None
         The part of the prior mean, times the scale, outside of the basis: that of the coefficients at the minimum.
     """
@@ -92,7 +93,7 @@ class Coordinates:
 
     @property
     def are_the_users(self) -> bool:
-        """Whether nothing is changed."""
+        """Whether the columns of the fit are those of the user."""
         return self.origin is None and self.basis is None
 
     def digits(self, columns: ColumnStats, dtype: Any) -> float:
@@ -130,7 +131,7 @@ class Coordinates:
 def work_coordinates(
     samples: Samples, *, centred: bool, penalty: Penalty = NO_PENALTY, rotate: bool = True
 ) -> tuple[Coordinates, Samples, ColumnStats, Penalty]:
-    """The coordinates to fit in, and in these the samples, the statistics of their columns, and the penalty.
+    """The coordinates of the fit, with the samples, the statistics of their columns and the penalty in them.
 
     `penalty` has the factors and means of any weight decay. Only if `rotate` may a basis of the rows take the place of
     the columns.
@@ -147,7 +148,7 @@ def work_coordinates(
         if scale is not None:
             deviation /= scale
         basis, triangle = Basis.of(deviation.T)
-        # What rounding leaves of directions in which there is no row must not be scaled to unit spread.
+        # Rounding errors in directions without any row must not be scaled to unit spread.
         length = np.linalg.norm(triangle, axis=1)
         triangle[length <= 10 * len(triangle) * np.finfo(np.float64).eps * length.max(initial=0)] = 0
         rotated = samples.with_X(np.ascontiguousarray(triangle.T))

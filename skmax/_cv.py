@@ -17,7 +17,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._columns import ColumnStats
-from skmax._estimator import SoftmaxRegression
+from skmax._estimator import plain_model
 from skmax._fit import Fit
 from skmax._folds import Fold, Rows, check_folds, gap_beyond, score_fold, score_folds
 from skmax._grid import check_weight_decays, end_of_grid, grid
@@ -35,42 +35,41 @@ from skmax._threads import workers
 
 
 class SoftmaxRegressionCV(BaseSoftmaxRegression):
-    """Softmax regression that chooses its own weight decay.
+    """Softmax regression that chooses its weight decay by cross-validation.
 
-    For each fold, the model is fitted along a path of weight decays, from the strongest to the weakest, each fit
-    starting where the last one ended. The decay with the best mean score on the rows left out is chosen, and the model
-    is fitted with it on all rows. A path ends early where its score has clearly turned.
+    For each fold, the model is fitted along a path of weight decays, from the strongest to the weakest, and each fit
+    starts where the last one ended. A path ends early once its score is clearly past its best. The weight decay with
+    the best mean score on the held-out rows is chosen, and the model is fitted with it to all rows.
 
     Parameters
     ----------
     weight_decays : int or array-like of float >= 0, default=10
-        The weight decays to choose from, or their number. A number of them are evenly spaced on a logarithmic scale
-        between ends that depend on the data. The strongest is such that the model is nearly that of the class
-        frequencies: no fit with it can gain more than 1 % of their entropy. The weakest is such that the penalty hardly
-        matters: 0.001 p v / S, with p columns of median variance v. As a prior distribution of the coefficients, it
-        then gives the logits of a row whose squared distance from the mean is p v a standard deviation of 32. Variances
-        are divided by `penalty_factor`; columns without a penalty do not count.
+        The weight decays to choose from, or their number. If it is a number, they are evenly spaced on a logarithmic
+        scale between two ends that depend on the data. At the strongest, the model predicts little more than the class
+        frequencies. At the weakest, the penalty hardly matters: as a prior distribution of the coefficients, it would
+        allow the logits of a typical row a standard deviation of about 30. Variances are divided by `penalty_factor`,
+        and columns without a penalty do not count.
     cv : int, splitter, iterable of (train, test) or "approximate", default=None
         The folds, drawn once; None is 5. An integer is a :class:`~sklearn.model_selection.StratifiedKFold` for labels
         and a :class:`~sklearn.model_selection.KFold` for distributions. ``"approximate"`` estimates the scores of
-        leave-one-out from a single fit for each decay, by a Newton step for each row [1]_. It takes as much work as the
-        Hessian of all rows, and is limited to 2048 coefficients and intercepts in all.
+        leave-one-out from a single fit for each weight decay, by one Newton step for each row [1]_. It computes the
+        whole Hessian, and so is limited to 2048 coefficients and intercepts in all.
     scoring : str, callable or None, default="neg_log_loss"
         A scikit-learn scorer, called as ``scorer(model, X, y)``. The default also accepts distributions, and folds
         that lack some classes (:data:`skmax.neg_cross_entropy_scorer`). None is the accuracy. ``cv="approximate"``
         requires the default.
     refit : {"best", "one_standard_error"}, default="best"
-        Which decay to choose: the one with the best mean score, or the strongest whose mean score is within one
+        Which weight decay to choose: the one with the best mean score, or the strongest whose mean score is within one
         standard error of the best. A mean of nan ranks last, with a warning; if all are nan, `fit` raises a ValueError.
     n_jobs : int, default=None
-        The number of folds to fit at the same time, in joblib processes that share the cores.
+        The number of parallel joblib processes, which fit one fold each and share the cores.
     verbose : int, default=0
-        If positive, prints a line for each fold and weight decay, and one a second where a fit takes longer. Processes
-        print for themselves, where they have a terminal.
+        If positive, print a line for each fold and weight decay, and a line every second during longer fits. Parallel
+        processes print to their own terminal, if they have one.
     fit_intercept, class_weight, classes, penalty_factor, prior_mean, tol, max_iter
-        As for :class:`SoftmaxRegression`. Where the whole Hessian takes more than a small part of a fit, the fits on
-        folds end where their gap is estimated to be 0.0001 standard errors of their log loss, or `tol` if that is more,
-        without a certificate.
+        As for :class:`SoftmaxRegression`. If the whole Hessian is too expensive to compute, the fits on folds are less
+        accurate: they stop at an estimated gap of a very small part of the standard error of their log loss, or of
+        `tol` if that is larger.
 
     Attributes
     ----------
@@ -79,15 +78,15 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
     weight_decays_ : ndarray of shape (n_weight_decays,)
         The weight decays, from the strongest to the weakest.
     scores_ : ndarray of shape (n_folds, n_weight_decays)
-        The scores of each fold, nan for the weight decays after the end of its path. With ``cv="approximate"``, each
-        row is a fold.
+        The scores of each fold, and nan for the weight decays after the end of its path. With ``cv="approximate"``,
+        each row is a fold.
     best_score_ : float
         The mean score of `weight_decay_`.
     cv_results_ : dict of ndarray
         ``param_weight_decay``, ``params``, ``mean_test_score``, ``std_test_score``, ``rank_test_score`` and
-        ``split0_test_score`` and so on, as for :class:`~sklearn.model_selection.GridSearchCV`. There are no scores of
-        single splits with ``cv="approximate"``. Weight decays that some fold did not fit have a mean of nan and rank
-        last.
+        ``split0_test_score`` and so on, as for :class:`~sklearn.model_selection.GridSearchCV`. With
+        ``cv="approximate"`` there are no scores of single splits. Weight decays that were not fitted on all folds have
+        a mean of nan and rank last.
     classes_, coef_, intercept_, has_offset_, n_features_in_, feature_names_in_
         As for :class:`SoftmaxRegression`: the model with `weight_decay_`, fitted on all rows.
     objective_, gap_, gap_is_bound_, converged_, n_iter_, loss_curve_
@@ -100,17 +99,18 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
 
     Notes
     -----
-    The loss is a mean, so that a weight decay means the same for a fold as for all rows. Mean scores give all folds the
-    same weight. The training rows of each fold are copied.
+    The loss is a mean, so a weight decay means the same for a fold as for all rows. All folds have the same weight in
+    the mean scores. The training rows of each fold are copied.
 
-    If the score is the default one, the path of a fold ends where the log loss of its test rows has been higher than
-    its least by three standard errors, for two weight decays in a row; the standard error is that of the mean
-    difference over the rows. A weight decay that some folds did not fit could still be the best if others went on and
-    got better. If so, assuming that the scores of the folds that ended would have stayed as they were, these folds are
-    fitted again, to the end. Other scores, such as the accuracy, may rise where the log loss falls: no path ends.
+    With the default score, the path of a fold ends once the log loss of its test rows is higher than its lowest value
+    by several standard errors of the difference, for more than one weight decay in a row. A weight decay at which some
+    folds have ended might still be the best, because other folds continued and improved. If it would be the best with
+    the last scores of the ended folds in place of those not computed, these folds are fitted again, to the end of their
+    paths. With any other score no path ends early, as an accuracy, for example, may still improve where the log loss
+    gets worse.
 
-    From scikit-learn 1.9 on, callbacks see a task for each fold, with a task for each weight decay. Folds that joblib
-    fits in other processes are seen once they are done.
+    With scikit-learn 1.9 or later, callbacks receive a task for each fold, with a task for each weight decay in it.
+    Folds that joblib fits in other processes are reported when they are complete.
 
     References
     ----------
@@ -208,10 +208,11 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         ConvergenceWarning
             If a fit did not converge, on a fold or on all rows.
         UserWarning
-            If the mean score of some weight decay is not finite. If the best weight decay is the first or last of two
-            or more, and its mean score is more than one standard error above that of one ten times away (or as far as
-            the grid goes), so that another beyond it may be better. There is no warning at the first of a grid that
-            comes from the data, beyond which there is only the model of the class frequencies.
+            If the mean score of some weight decay is not finite. If the scores still rise at an end of the grid, so
+            that a weight decay beyond it may be better: the best weight decay is the first or last one, and its mean
+            score is more than one standard error above that of a weight decay ten times as strong or weak (or of the
+            other end of a shorter grid). There is no warning at the strong end of a grid chosen from the data, beyond
+            which the model is that of the class frequencies.
         """
         self._validate_params()
         for_split, for_score = self._route(sample_weight, params)
@@ -233,34 +234,21 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
                 weight_decays = grid(problem, n_weight_decays)
             if folds is None:
                 scores, far = self._leave_one_out_scores(problem, weight_decays, monitor)
-        if folds is not None:  # outside the block above, which holds the linear algebra to one thread
-            if "sample_weight" in for_score:
-                for_score = {**for_score, "sample_weight": weight}
-            model, scorer = self._model_for_folds(target.encoding.classes), self._scorer()
-            rows = Rows(X, y, weight, offset)
-            search_fold = functools.partial(score_fold, model, rows, prior, weight_decays, scorer, for_score)
-            scores, far = score_folds(search_fold, folds, self.n_jobs, monitor)
-        search = self._choose(weight_decays, scores)
-        with workers() as pool:
-            [fit] = fit_path(problem.on(pool), [search["weight_decay_"]], self._options())
+            else:
+                if "sample_weight" in for_score:
+                    for_score = {**for_score, "sample_weight": weight}
+                model, scorer = plain_model(self, classes=target.encoding.classes), self._scorer()
+                rows = Rows(X, y, weight, offset)
+                search_fold = functools.partial(score_fold, model, rows, prior, weight_decays, scorer, for_score)
+                with pool.paused():
+                    scores, far = score_folds(search_fold, folds, self.n_jobs, monitor)
+            search = self._choose(weight_decays, scores)
+            [fit] = fit_path(problem, [search["weight_decay_"]], self._options())
         self._store(fit, feature_names, **search)
         monitor.step("refit", self._fitted_attributes)
         monitor.end(self._fitted_attributes())
         self._warn(fit, far)
         return self
-
-    def _model_for_folds(self, classes: NDArray) -> SoftmaxRegression:
-        """The unfitted model of the folds, which knows all classes."""
-        return SoftmaxRegression(
-            fit_intercept=self.fit_intercept,
-            class_weight=self.class_weight,
-            classes=classes,
-            penalty_factor=self.penalty_factor,
-            prior_mean=self.prior_mean,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            verbose=self.verbose,
-        )
 
     def _folds(self, X: Design, y: NDArray, for_split: dict[str, Any]) -> list[Fold]:
         folds = self.cv
@@ -270,9 +258,10 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         return check_folds(folds, len(y), self.cv)
 
     def _warn(self, fit: Fit, far: Float64Array) -> None:
-        """Warn of scores and fits that fall short. To be called by `fit` itself.
+        """Warn of scores that are not finite, of a grid that is too short, and of fits that did not converge.
 
-        `far` has the gap of each fit on a fold that did not converge, 0 for one that did, and -1 for one not made.
+        `far` holds the gap of each fit on a fold that did not converge, 0 for one that did, and -1 where there is none.
+        Only `fit` may call this method: the warnings point to the caller of `fit`.
         """
         mean = self.cv_results_["mean_test_score"]
         if not np.isfinite(mean[(far >= 0).all(axis=0) if far.ndim == 2 else slice(None)]).all():
@@ -289,7 +278,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         if message is None and n_far:
             message = (
                 f"{n_far} of {np.count_nonzero(~(far < 0))} fits on folds ended further than tol={self.tol:g} from "
-                f"the minimum, up to an estimated {np.nanmax(far):.1e}: their scores may be off by as much. Raise "
+                f"the minimum, up to an estimated {np.nanmax(far):.1e}: their scores may be wrong by as much. Raise "
                 "max_iter, or leave out the weakest weight_decays."
             )
         if message is not None:
@@ -306,29 +295,17 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         with workers() as pool:
             problem = self._problem(X, target, pool, prior, offset)
             scale = ColumnStats.of(problem.given.samples, centred=True).scale
-            return fit_path(problem, self.weight_decays_.tolist(), self._options()), scale
+            return list(fit_path(problem, self.weight_decays_.tolist(), self._options())), scale
 
     def score(
-        self,
-        X: MatrixLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        offset: ArrayLike | None = None,
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, offset: ArrayLike | None = None
     ) -> float:
-        """The score according to `scoring`, as in scikit-learn's searches; by default, minus the log loss.
+        """Score as `scoring` says, like scikit-learn's searches; by default, minus the log loss.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The samples.
-        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
-            Added to the logits, as for :meth:`fit`. Required if the model was fitted with offsets.
-        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
-            Added to the logits, as for :meth:`fit`. Required if the model was fitted with offsets.
-        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
-            Added to the logits, as for :meth:`fit`. Required if the model was fitted with offsets.
-        offset : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
-            Added to the logits, as for :meth:`fit`. Required if the model was fitted with offsets.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels, or distributions with columns in the order of `classes_`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -353,9 +330,9 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         return check_scoring(self, scoring=self.scoring)
 
     def _route(self, sample_weight: ArrayLike | None, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The arguments for the splitter and those for the scorer."""
+        """Divide the metadata into arguments of the splitter and arguments of the scorer."""
         if get_config()["enable_metadata_routing"]:
-            # Scorers need no offset, as they get a model that has it.
+            # Scorers need no offset: the model that they receive has it.
             routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
             return routed.splitter.split, routed.scorer.score
         unknown = set(params) - {"groups"}
@@ -394,7 +371,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
             )
         losses, far = [], []
         progress = PathProgress(weight_decays, "all rows", self.verbose, monitor)
-        options = dataclasses.replace(self._options(), progress=progress.iteration)
+        options = dataclasses.replace(self._options(), report=progress.stage, watch=progress.iteration)
         for minimum in minima(problem, weight_decays.tolist(), initial_parameters(problem), options):
             losses.append(leave_one_out_losses(minimum.objective, minimum.columns, minimum.solution.theta))
             far.append(gap_beyond(minimum.solution.gap, self.tol))

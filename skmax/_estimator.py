@@ -34,8 +34,8 @@ class SoftmaxRegression(BaseSoftmaxRegression):
     ----------
     weight_decay : float or "1/n_samples", default="1/n_samples"
         Strength of the penalty on the coefficients, non-negative; intercepts are not penalised. ``"1/n_samples"`` is
-        1/S, and so the model is ``LogisticRegression(C=1)``. With three or more classes, the coefficients of each
-        feature sum to zero over the classes, with a weight decay of 0 too.
+        1/S, which gives the model of ``LogisticRegression(C=1)``. With three or more classes, the coefficients of each
+        feature sum to zero over the classes, also with a weight decay of 0.
     fit_intercept : bool, default=True
         Whether to fit the intercepts b or leave them at zero.
     class_weight : dict, "balanced" or None, default=None
@@ -48,14 +48,14 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         Non-negative factors phi on the penalty, by feature or by class and feature; None is 1 for all. A factor of 0
         leaves a coefficient without a penalty. A dict maps feature names to factors; that of any other feature is 1.
     prior_mean : array-like of the shape of `coef_`, fitted linear classifier or None, default=None
-        The values M that the penalty shrinks the coefficients to; None is 0. A model of the same classes and features
-        stands for its `coef_`, and the search starts from its intercepts, too. With two classes, M is of shape
-        (1, n_features), and belongs to the logit of the second class.
+        The values M to which the penalty shrinks the coefficients; None is 0. Of a fitted model with the same classes
+        and features, `coef_` is used, and the search also starts from its intercepts. With two classes, M has the shape
+        (1, n_features) and applies to the logit of the second class.
     tol : float, default=1e-6
         The fit stops once the objective, in nats per unit of weight, is shown to lie within `tol` of its minimum.
     max_iter : int, default=1000
         Maximum number of iterations. With 0, the model is the one that the search would start from: the class
-        frequencies, or the prior means, or, with `warm_start`, the last fit.
+        frequencies, the prior means or, with `warm_start`, the last fit.
     warm_start : bool, default=False
         Whether to start from the coefficients of the last fit, whose classes and features must be the same.
     verbose : int, default=0
@@ -75,11 +75,11 @@ class SoftmaxRegression(BaseSoftmaxRegression):
     gap_ : float
         How far `objective_` is above the minimum of f: an upper bound, up to rounding, or an estimate.
     gap_is_bound_ : bool
-        Whether `gap_` is an upper bound. It is one if the whole Hessian takes a small part of the fit.
+        Whether `gap_` is an upper bound. It is one if computing the whole Hessian takes a small part of the fit.
     converged_ : bool
-        Whether `gap_` is at most `tol`, and its formula is valid: the Newton step from the stored coefficients changes
-        no difference of two logits by 1 or more; or, for an estimate, it changes most rows by a similar amount, and the
-        penalty has at least 0.15 of the curvature along it.
+        Whether `gap_` is at most `tol` and the formula for it is valid: the Newton step from the stored coefficients
+        changes no difference of two logits by 1 or more; or, for an estimate, it changes most rows by a similar amount,
+        and the penalty has a considerable part of the curvature along it.
     n_iter_ : int
         Number of iterations: those of L-BFGS, and the Newton steps at the end.
     loss_curve_ : ndarray of shape (`n_iter_` + 1,)
@@ -98,38 +98,39 @@ class SoftmaxRegression(BaseSoftmaxRegression):
 
     Notes
     -----
-    The solver is SciPy's L-BFGS-B [2]_, preconditioned so that the Hessian is close to the identity and the columns of
-    `X` need no scaling. The preconditioner is the whole Hessian, possibly of a sample of the rows, if there are few
-    parameters; the Hessian's block for each class if there are more; and otherwise its diagonal, to which a long fit
-    adds the rows that have most of the curvature. It is rebuilt every few iterations. The choice compares numbers of
-    operations, not times, so that a fit is reproducible. If a dense `X` has fewer rows than columns, the fit works on
-    as many columns as there are rows, where that saves time.
+    The solver is SciPy's L-BFGS-B [2]_, preconditioned to bring the Hessian close to the identity, so that the columns
+    of `X` need no scaling. With few parameters, the preconditioner is the whole Hessian, possibly estimated from a
+    sample of the rows. With more, it is the block of the Hessian for each class. Otherwise it is the diagonal, to which
+    a long fit adds either the rows with most of the curvature or one matrix that all classes share. The preconditioner
+    is rebuilt every few iterations. It is chosen by counts of operations, not by timings, so that a fit is
+    reproducible. If a dense `X` has fewer rows than columns, the fit works in a basis of the rows when that saves time
+    (but not with factors of 0 or by class in `penalty_factor`).
 
-    The end of a fit is computed in float64, whatever the dtype of `X`. If the whole Hessian takes a small part of the
-    fit, Newton steps continue to the last digits, and the self-concordance of the loss bounds the gap [3]_; otherwise
-    the gap is estimated by conjugate gradients. Coefficients are float64, or float32 for a float32 `X`, unless
-    rounding them would cost a tenth of `tol`. `objective_`, `gap_` and `converged_` refer to the coefficients as
-    stored.
+    A fit ends in float64, whatever the dtype of `X`. If computing the whole Hessian takes a small part of the fit,
+    Newton steps refine the solution to the last digits, and the self-concordance of the loss bounds the gap [3]_.
+    Otherwise conjugate gradients estimate the gap. Coefficients are stored as float64, or as float32 for a float32 `X`
+    unless that rounding would use up a good part of `tol`. `objective_`, `gap_` and `converged_` refer to the
+    coefficients as stored.
 
-    With ``weight_decay=0`` the coefficients of linearly dependent columns are the shortest ones, which are the limit
-    for small weight decays; those of constant columns are zero. A warning says so if the minimum is at infinity.
+    With ``weight_decay=0``, linearly dependent columns get the coefficients of minimum norm, which are the limit as the
+    weight decay goes to zero, and constant columns get coefficients of zero. If the minimum is at infinity, a warning
+    says so.
 
-    With three or more classes, adding one vector to the coefficients of all classes changes no probability. The penalty
-    decides: at the minimum ``(penalty_factor * (coef_ - prior_mean)).sum(axis=0)`` is zero for each feature with some
-    positive factor, and ``(coef_ - prior_mean).sum(axis=0)`` for the others. The intercepts, which are not penalised,
-    sum to zero. These coefficients are unique, except for those of columns without a penalty that depend linearly on
-    one another: those closest to `prior_mean` are taken if `penalty_factor` is by feature. With ``weight_decay=0`` they
-    are so too, where `penalty_factor` counts only if `X` is dense and has fewer rows than columns. A class without
-    weight in `y` keeps its prior mean. Kronecker products as a preconditioner, and the turn of an `X` with fewer rows
-    than columns, are not available with factors by class; the latter is not with factors of 0, either.
+    With three or more classes, adding one vector to the coefficients of all classes changes no probability, and the
+    penalty determines that vector: at the minimum, ``(penalty_factor * (coef_ - prior_mean)).sum(axis=0)`` is zero for
+    each feature with a positive factor, and ``(coef_ - prior_mean).sum(axis=0)`` for the others. The intercepts, which
+    are not penalised, sum to zero. The coefficients are then unique, except those of linearly dependent columns without
+    a penalty, which are the closest ones to `prior_mean` if `penalty_factor` is by feature. The same holds with
+    ``weight_decay=0``, where `penalty_factor` matters only if `X` is dense and has fewer rows than columns. A class
+    without weight in `y` keeps its prior mean.
 
-    From scikit-learn 1.9 on, `set_callbacks` sets scikit-learn's callbacks. They see each iteration as a task, with a
-    fitted estimator equal to that of a fit stopped there, and can stop the fit by returning True.
+    With scikit-learn 1.9 or later, `set_callbacks` registers scikit-learn's callbacks. Each iteration is a task whose
+    fitted estimator is the one that a fit stopped there would return. A callback stops the fit by returning True.
 
-    Fits and predictions use as many threads as linear algebra may use under the limits in force (threadpoolctl,
-    ``OMP_NUM_THREADS``, joblib's workers). The number of threads affects the result only by rounding. Besides `X`, a
-    fit needs memory for a few blocks of rows and, with d parameters, for up to four d x d matrices (d <= 2048), one of
-    n_features x n_features for each class (130 MB at most, with its factor), or about 60 vectors of length d.
+    Fits and predictions use as many threads as linear algebra is allowed to use (threadpoolctl, ``OMP_NUM_THREADS``,
+    joblib's workers). The number of threads affects the result only by rounding. Besides `X`, a fit needs memory for a
+    few blocks of rows, for several dozen vectors of one number for each parameter, and for the preconditioner, which
+    may be a few copies of the Hessian, two n_features x n_features matrices for each class, or two for all classes.
 
     References
     ----------
@@ -193,7 +194,7 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data, finite. float64 and float32 are used without conversion. A dense array of float16, uint8,
-            int8 or bool stays as it is too, and is converted to float64 block by block. Other types are converted to
+            int8 or bool is not copied either: it is converted to float64 block by block. Other types are converted to
             float64, and sparse input to CSR.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels of one type that can be sorted; or, for each row, a distribution over the classes: non-negative
@@ -233,3 +234,9 @@ class SoftmaxRegression(BaseSoftmaxRegression):
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
         self._finish(fit, feature_names, monitor)
         return self
+
+
+def plain_model(estimator: BaseSoftmaxRegression, **others: Any) -> SoftmaxRegression:
+    """An unfitted `SoftmaxRegression` with the parameters that it shares with `estimator`, and with `others`."""
+    names = set(SoftmaxRegression._get_param_names()) & set(estimator._get_param_names())
+    return SoftmaxRegression(**{name: getattr(estimator, name) for name in names} | others)

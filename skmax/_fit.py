@@ -1,13 +1,14 @@
 """The result of a fit in the user's columns, classes and dtype: the numbers that an estimator stores."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skmax._certificate import Certificate
+from skmax._certificate.base import Certificate
 from skmax._infinity import n_unseparated, receding_classes
 from skmax._objective import Objective
 from skmax._problem import Problem
@@ -22,41 +23,71 @@ _UNKNOWN = Certificate(np.nan, np.inf, is_bound=False)
 
 @dataclass(frozen=True)
 class Fit:
-    """The result of a fit, in the user's columns, with a row for each class (or a single one for two classes).
+    """The result of a fit, in the user's columns, with a row for each class (or a single row for two classes).
 
-    `attributes` names the attributes that an estimator stores.
+    `attributes` has the names under which an estimator stores it.
 
     Attributes
     ----------
     stopped : bool
-        Whether a callback ended the search.
+        Whether a callback stopped the search.
     has_offset : bool
         Whether the rows had offsets.
     separates : bool
-        Whether, by coefficients without a penalty, every row with weight is on the right side, so that the minimum is
-        at infinity.
+        Whether coefficients without a penalty classify all rows with weight correctly, so that the minimum is at
+        infinity.
     without_penalty : str
-        Which parameter leaves coefficients without a penalty.
+        The parameter that leaves coefficients without a penalty.
     receding : list, or None
-        The classes whose rows recede for ever from those of others, which also puts the minimum at infinity.
+        The classes that are separated from others in part, which also puts the minimum at infinity.
     """
 
     classes: NDArray
     coef: FloatArray
     intercept: FloatArray
-    objective: float
+    loss_curve: Float64Array
     certificate: Certificate
     converged: bool
-    loss_curve: Float64Array
     stopped: bool = False
     has_offset: bool = False
     separates: bool = False
     without_penalty: str = "weight_decay=0"
     receding: list[Any] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        coef: FloatArray,
+        intercept: FloatArray,
+        loss_curve: Sequence[float],
+        certificate: Certificate,
+        converged: bool,
+        **others: Any,
+    ) -> "Fit":
+        """Create a fit that also has rows for the absent classes.
+
+        Their intercepts are -inf, and their coefficients the prior means, as only the penalty depends on them.
+        """
+        encoding, mean = problem.encoding, problem.prior.mean
+        if len(encoding.classes) > 2:
+            n_classes = len(encoding.classes)
+            present_coef, present_intercept = coef, intercept
+            coef = np.zeros((n_classes, coef.shape[1]), dtype=coef.dtype)
+            if mean is not None:
+                coef[:] = mean
+            intercept = np.full(n_classes, -np.inf, dtype=coef.dtype)
+            coef[encoding.present], intercept[encoding.present] = present_coef, present_intercept
+        others["has_offset"] = problem.given.samples.has_offset
+        return cls(encoding.classes, coef, intercept, np.array(loss_curve), certificate, converged, **others)
+
     @property
     def gap(self) -> float:
         return self.certificate.gap
+
+    @property
+    def objective(self) -> float:
+        return float(self.loss_curve[-1])
 
     @property
     def n_iter(self) -> int:
@@ -79,21 +110,21 @@ class Fit:
         }
 
     def warning(self, tol: float, max_iter: int) -> str | None:
-        """The text of a ConvergenceWarning, or None if there is nothing to warn of."""
+        """The text of a ConvergenceWarning, or None if no warning is due."""
         penalise = f"Pass {self.without_penalty.replace('=0', ' > 0')}"
         if self.separates:
             return (
                 f"The model separates the classes without error, which with {self.without_penalty} puts the minimum at "
-                f"infinity: the coefficients, now up to {np.abs(self.coef).max():.1e}, would grow for ever."
+                f"infinity: the coefficients, now up to {np.abs(self.coef).max():.1e}, would grow without bound."
                 f" {penalise}."
             )
         if self.receding is not None:
             return (
                 f"Some rows of the classes {self.receding} are separated from others without error, which with "
                 f"{self.without_penalty} puts the minimum at infinity: the coefficients, now up to "
-                f"{np.abs(self.coef).max():.1e}, would grow for ever. {penalise}, or leave out the columns that "
+                f"{np.abs(self.coef).max():.1e}, would grow without bound. {penalise}, or leave out the columns that "
                 "separate them."
-                + (f" The objective is {self.gap:.1e} above its infimum, or less." if self.gap > tol else "")
+                + (f" The objective is at most {self.gap:.1e} above its infimum." if self.gap > tol else "")
             )
         if self.converged or self.stopped:
             return None
@@ -115,11 +146,11 @@ class Fit:
 
 
 def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: float) -> Fit:
-    """The fit at the minimum of `objective`, with the objective and gap of the coefficients that are stored.
+    """The fit at the minimum of `objective`, with the objective and the gap of the coefficients as stored.
 
-    Coefficients are stored in the dtype of X. Rounding them usually changes the objective by its square, which is
-    negligible; but float32 coefficients of columns far from zero would lose what their intercept makes up for. Where
-    that would cost a tenth of `tol`, they are stored as float64.
+    Coefficients are stored in the dtype of X. Rounding them usually changes the objective by a negligible amount, of
+    second order. With columns far from zero, however, float32 coefficients no longer cancel against their intercept. If
+    that would raise the objective by a tenth of `tol`, the coefficients are stored as float64.
     """
     coordinates = problem.coordinates
     coef, intercept = coordinates.outward(*objective.split(solution.theta))
@@ -141,69 +172,40 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
         if rounded - reached <= _ROUNDING_SHARE * tol:
             stored, coef, intercept = rounded, coef.astype(np.float32), intercept.astype(np.float32)
     certificate = dataclasses.replace(solution.certificate, gap=solution.certificate.gap + max(0.0, stored - reached))
-    return Fit(
-        problem.encoding.classes,
-        *_for_all_classes(problem, coef, intercept),
-        objective=stored,
-        certificate=certificate,
-        converged=certificate.within(tol),
-        loss_curve=np.array([*solution.loss_curve[:-1], stored]),
+    return Fit.of(
+        problem,
+        coef,
+        intercept,
+        [*solution.loss_curve[:-1], stored],
+        certificate,
+        certificate.within(tol),
         stopped=solution.stopped,
-        has_offset=problem.given.samples.has_offset,
         separates=objective.penalty.has_free and not n_unseparated(objective, solution.theta),
         without_penalty="weight_decay=0" if objective.penalty.is_none else "penalty_factor=0",
         receding=receding_classes(problem.encoding, objective, solution),
     )
 
 
-def fit_so_far(problem: Problem, theta: Float64Array, loss_curve: list[float]) -> Fit:
-    """The fit at `theta`, of whose distance from the minimum nothing is known."""
+def fit_so_far(
+    problem: Problem,
+    theta: Float64Array,
+    loss_curve: Sequence[float],
+    certificate: Certificate = _UNKNOWN,
+    converged: bool = False,
+) -> Fit:
+    """The fit at `theta`, without a pass over the rows. By default, its gap is unknown."""
     coef, intercept = problem.coordinates.outward(*problem.objective.split(theta))
     parts = problem.given.penalty.centred(coef), intercept
     coef, intercept = (part.astype(problem.given.samples.dtype, copy=False) for part in parts)
-    return Fit(
-        problem.encoding.classes,
-        *_for_all_classes(problem, coef, intercept),
-        objective=loss_curve[-1],
-        certificate=_UNKNOWN,
-        converged=False,
-        loss_curve=np.array(loss_curve),
-        has_offset=problem.given.samples.has_offset,
-    )
+    return Fit.of(problem, coef, intercept, loss_curve, certificate, converged)
 
 
 def certain_fit(problem: Problem) -> Fit:
     """The fit where one class has all of the weight: its probability is 1 everywhere, at an infinite intercept."""
     encoding, dtype = problem.encoding, problem.given.samples.dtype
+    intercept = np.zeros(1, dtype=dtype)
     if len(encoding.classes) == 2:
-        intercept = np.where(encoding.present[1:], np.inf, -np.inf)
-    else:
-        intercept = np.where(encoding.present, 0.0, -np.inf)
-    coef = np.zeros((len(intercept), problem.given.n_features)) if problem.prior.mean is None else problem.prior.mean
-    return Fit(
-        encoding.classes,
-        coef.astype(dtype),
-        intercept.astype(dtype, copy=False),
-        objective=0.0,
-        certificate=Certificate(0.0, 0.0, is_bound=True),
-        converged=True,
-        loss_curve=np.zeros(1),
-        has_offset=problem.given.samples.has_offset,
-    )
-
-
-def _for_all_classes(problem: Problem, coef: FloatArray, intercept: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Coefficients and intercepts with a row for the absent classes too.
-
-    Their intercepts are -inf, and their coefficients the prior means, as nothing but the penalty depends on them.
-    """
-    encoding, mean = problem.encoding, problem.prior.mean
-    if encoding.n_logits == 1:
-        return coef, intercept
-    n_classes = len(encoding.classes)
-    all_coef = np.zeros((n_classes, coef.shape[1]), dtype=coef.dtype)
-    if mean is not None:
-        all_coef[:] = mean
-    all_intercept = np.full(n_classes, -np.inf, dtype=coef.dtype)
-    all_coef[encoding.present], all_intercept[encoding.present] = coef, intercept
-    return all_coef, all_intercept
+        intercept[0] = np.inf if encoding.present[1] else -np.inf
+    start = problem.prior.start(encoding)
+    coef = np.zeros((1, problem.given.n_features)) if start is None else start[0]
+    return Fit.of(problem, coef.astype(dtype), intercept, [0.0], Certificate(0.0, 0.0, is_bound=True), True)

@@ -10,22 +10,22 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 
 from skmax._base import BaseSoftmaxRegression
-from skmax._path import fits_along
+from skmax._path import fit_path
 from skmax._prior import Prior
 from skmax._progress import PathProgress
 from skmax._samples import Design, Float64Array
 from skmax._scorer import mean_score, neg_cross_entropy_scorer, own_log_probability
 from skmax._sklearn import Monitor
 from skmax._softmax import FloatArray
-from skmax._threads import Workers, workers
+from skmax._threads import workers
 
-# The tolerance of a fit on a fold, in standard errors of the mean log loss on the rows left out. In 5 folds, the mean
-# score of the best weight decay of usps, optdigits and movement_libras then differs from that of certified fits by at
-# most 1 % of a standard error, and that of weight decays 10 to 100 times as weak by 10 to 40 %, which are much worse. A
-# thousandth saves another fifth of the evaluations, and scores there move by a whole standard error.
+# The tolerance of a fit on a fold, in standard errors of the mean log loss on the held-out rows. With 5 folds of usps,
+# optdigits and movement_libras, the mean score of the best weight decay then differs from that of certified fits by at
+# most 1 % of a standard error, and the scores of weight decays 10 to 100 times weaker, which are much worse, by 10 to
+# 40 %. A tolerance of 1e-3 saves another fifth of the evaluations, but changes the latter by a whole standard error.
 _ROUGH = 1e-4
-# A fold's path ends where its log loss was higher than its least by this number of standard errors of the difference,
-# for as many weight decays in a row.
+# The path of a fold ends when its log loss has exceeded its lowest value by this number of standard errors of the
+# difference, for this many weight decays in a row.
 _TURNED_BY, _TURNED_FOR = 3.0, 2
 
 Fold: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]  # the training and the test rows
@@ -41,13 +41,13 @@ class Rows:
     offset: FloatArray | None
 
     def at(self, index: NDArray[np.intp]) -> "Rows":
-        """Those at `index`."""
+        """The rows at `index`."""
         weight = None if self.weight is None else self.weight[index]
         return Rows(self.X[index], self.y[index], weight, None if self.offset is None else self.offset[index])
 
 
 def check_folds(folds: Iterable[Any], n_samples: int, cv: Any) -> list[Fold]:
-    """The training and test rows of each fold, as indices."""
+    """Validate the folds, and return the indices of the training and test rows of each."""
     checked, rows = [], np.arange(n_samples)
     for number, fold in enumerate(folds):
         try:
@@ -55,32 +55,32 @@ def check_folds(folds: Iterable[Any], n_samples: int, cv: Any) -> list[Fold]:
             n_train, n_test = len(train), len(test)
         except (IndexError, TypeError, ValueError) as error:
             raise ValueError(
-                f"cv must give two arrays of rows for each fold, to fit and to judge; for fold {number}: {error}."
+                f"cv must give the training rows and the test rows of each fold; for fold {number}: {error}."
             ) from error
         if not (n_train and n_test):
             raise ValueError(
-                f"cv must leave rows to fit and rows to judge; got {n_train} and {n_test} in fold {number}."
+                f"cv must give training rows and test rows for each fold; got {n_train} and {n_test} in fold {number}."
             )
         checked.append((train, test))
     if not checked:
         raise ValueError(
-            f"cv must give at least one fold; got none from {cv!r}. One fit uses an iterator up: pass a list."
+            f"cv must give at least one fold; got none from {cv!r}. An iterator is exhausted by one fit: pass a list."
         )
     return checked
 
 
 def gap_beyond(gap: float, tol: float) -> float:
-    """The `gap`, or 0 if it is within `tol`."""
+    """The `gap` if it exceeds `tol`, else 0."""
     return 0.0 if gap <= tol else gap
 
 
 def score_folds(
     search_fold: Callable[..., tuple[list[float], list[float]]], folds: list[Fold], n_jobs: int | None, monitor: Monitor
 ) -> tuple[Float64Array, Float64Array]:
-    """The scores of all folds and what `_warn` needs, both of shape (n_folds, n_weight_decays).
+    """The scores of all folds and the gaps that `_warn` needs, both of shape (n_folds, n_weight_decays).
 
-    An end that a fold did not fit has scores of nan. If a weight decay there could still have won, because other folds
-    went on and got better, the folds that lack it are fitted once more, to the end of the path.
+    Weight decays after the end of a fold's path have scores of nan. If one of them could still have been the best,
+    because other folds continued and improved, the folds that lack it are fitted again, to the end of the path.
     """
     names = [f"fold {number}/{len(folds)}" for number in range(1, len(folds) + 1)]
     results: list[Any] = []
@@ -103,7 +103,7 @@ def score_folds(
 
 
 def _short_of_the_best(scores: Float64Array, far: Float64Array) -> list[int]:
-    """The folds whose path ended before a weight decay that could have won, if their scores had stayed as they were."""
+    """The folds whose path ended before a weight decay that would be the best if their scores had not changed since."""
     fitted = far >= 0
     if fitted.all():
         return []
@@ -128,9 +128,9 @@ def score_fold(
     whole: bool = False,
     monitor: Monitor | None = None,
 ) -> tuple[list[float], list[float]]:
-    """The scores of `model` with each of the weight decays, on one fold, and what `_warn` needs.
+    """The scores of `model` with each of the weight decays, on one fold, and the gaps that `_warn` needs.
 
-    The path ends where the log loss has clearly turned, if that is the score, unless the `whole` path is asked for.
+    If the score is the log loss, the path ends once it has clearly turned, unless the `whole` path is requested.
     """
     train, test = fold
     held_out = rows.at(test)
@@ -138,51 +138,33 @@ def score_fold(
     for_test = {key: np.asarray(value)[test] if np.ndim(value) else value for key, value in for_score.items()}
     is_log_loss = isinstance(scorer, type(neg_cross_entropy_scorer))
     losses = _Losses(len(test), for_test.get("sample_weight"))
-    decays = weight_decays.tolist()
     scores, far = [], []
     options = dataclasses.replace(
-        model._options(), progress=progress.iteration, rough_tol=lambda: _ROUGH * losses.error
+        model._options(), report=progress.stage, watch=progress.iteration, rough_tol=lambda: _ROUGH * losses.error
     )
-    lent = _LentWorkers()
     fitted_to = rows.at(train)
     target = model._encode(fitted_to.y, fitted_to.weight)
-    with workers() as lent.workers:
-        problem = model._problem(fitted_to.X, target, lent, prior, fitted_to.offset)
-        path = fits_along(problem, decays, options)
-    for weight_decay in decays:
-        with workers() as lent.workers:
-            fit = next(path)
-        fitted = copy.copy(model)
-        fitted.weight_decay = weight_decay
-        fitted = fitted._store(fit)
-        own = own_log_probability(fitted, held_out.X, held_out.y, held_out.offset)
-        if is_log_loss:
-            scores.append(mean_score(own, for_test.get("sample_weight")))
-        else:
-            scores.append(scorer(fitted._with_offset(held_out.offset), held_out.X, held_out.y, **for_test))
-        far.append(0.0 if fit.converged else gap_beyond(fit.gap, model.tol))
-        progress.end_of_decay(scores[-1])
-        losses.add(-own)
-        if is_log_loss and losses.have_turned and not whole:
-            break
+    with workers() as pool:
+        problem = model._problem(fitted_to.X, target, pool, prior, fitted_to.offset)
+        path = fit_path(problem, weight_decays.tolist(), options)
+        for weight_decay, fit in zip(weight_decays.tolist(), path, strict=True):
+            with pool.paused():
+                fitted = copy.copy(model)
+                fitted.weight_decay = weight_decay
+                own = own_log_probability(fitted._store(fit), held_out.X, held_out.y, held_out.offset)
+                if is_log_loss:
+                    score = mean_score(own, for_test.get("sample_weight"))
+                else:
+                    score = scorer(fitted._with_offset(held_out.offset), held_out.X, held_out.y, **for_test)
+            scores.append(score)
+            far.append(0.0 if fit.converged else gap_beyond(fit.gap, model.tol))
+            progress.end_of_decay(score)
+            losses.add(-own)
+            if is_log_loss and losses.have_turned and not whole:
+                break
     progress.end()
-    n_unfitted = len(decays) - len(scores)
+    n_unfitted = len(weight_decays) - len(scores)
     return scores + n_unfitted * [np.nan], far + n_unfitted * [-1.0]
-
-
-class _LentWorkers(Workers):
-    """Those of the latest `workers()` block: scorers run outside of it, where the linear algebra has its threads."""
-
-    workers: Workers
-
-    def __init__(self) -> None: ...
-
-    @property
-    def n_threads(self) -> int:  # type: ignore[override]
-        return self.workers.n_threads
-
-    def map(self, function: Callable[[Any], Any], ranges: list[Any]) -> list[Any]:
-        return self.workers.map(function, ranges)
 
 
 class _Losses:
@@ -191,9 +173,9 @@ class _Losses:
     Attributes
     ----------
     error : float
-        The standard error of their mean, with the latest fit.
+        The standard error of the mean log loss of the latest fit.
     have_turned : bool
-        Whether the last few means were clearly higher than the least one.
+        Whether the means of the last few fits were clearly higher than the lowest mean.
     """
 
     def __init__(self, n_rows: int, weight: ArrayLike | None) -> None:
@@ -207,7 +189,7 @@ class _Losses:
         return self._n_higher >= _TURNED_FOR
 
     def add(self, losses: Float64Array) -> None:
-        """Take in the losses by the next fit."""
+        """Add the losses of the rows under the next fit."""
         _, self.error = self._mean_and_error(losses)
         if self._least is None:
             self._least = losses

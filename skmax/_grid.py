@@ -1,4 +1,4 @@
-"""The grid of weight decays for a search: its ends, checks of a given one, and whether it ends too early."""
+"""The grid of weight decays for cross-validation: its default, its validation, and a warning if it is too short."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,25 +12,28 @@ from skmax._target import naming
 # At the weak end, the prior distribution that the penalty stands for gives the logits of a typical row a variance of
 # one over this number.
 _STRONG_END, _WEAK_END = 0.01, 0.001
-# Whether the scores still rise at an end of the grid is told over this factor of weight decay.
+# The scores at an end of the grid are compared with those at this factor of weight decay, to see whether they still
+# rise.
 _DECADE = 9.99
 
 
 def grid(problem: Problem, n_weight_decays: int) -> Float64Array:
-    """Weight decays between the ends that the docstring of `SoftmaxRegressionCV` states.
+    """Weight decays on a logarithmic scale, between ends that depend on the data.
 
-    As f is convex, loss(W) >= loss(0) + <G, W> with G the gradient at zero coefficients, so that no W gains more
-    than max_W -<G, W> - weight_decay / 2 ||W||^2 = ||G||^2 / (2 weight_decay).
+    At the strong end, no fit can gain more than 1 % of the entropy of the class frequencies. As f is convex,
+    loss(W) >= loss(0) + <G, W> with G the gradient at zero coefficients, so that no W gains more than
+    max_W -<G, W> - weight_decay / 2 ||W||^2 = ||G||^2 / (2 weight_decay).
 
-    S f is minus the logarithm of a posterior density in which the coefficients have independent normal distributions of
-    variance 1 / (S weight_decay) before the data are seen. The logit of a row x less the mean then has the variance
-    ||x - mean||^2 / (S weight_decay). The squared length of a typical row is the sum of the columns' variances v_j. A
-    few long columns would make nearly all of that sum, and hide what a grid for the others has to be, so that p times
-    their median stands for it.
+    At the weak end, the weight decay is 0.001 p v / S, with p columns of median variance v. S f is minus the logarithm
+    of a posterior density whose prior gives the coefficients independent normal distributions of variance
+    1 / (S weight_decay). Under that prior, the logit of a row x less the mean has the variance
+    ||x - mean||^2 / (S weight_decay). For a typical row, the squared length is the sum of the columns' variances v_j,
+    for which p times their median stands: a few columns of large variance would dominate the sum, and the grid would
+    not suit the others.
 
     With prior means and offsets, the path begins at the prior means, and the loss there takes the place of the entropy.
-    With factors phi the bound is sum_kj G_kj^2 / phi_kj over twice the weight decay, and the variances are v_j / phi_j.
-    Coefficients without a penalty count in neither, as they are at their best from the beginning on.
+    With factors phi, the bound is sum_kj G_kj^2 / phi_kj over twice the weight decay, and the variances are
+    v_j / phi_j. Coefficients without a penalty count in neither, since they are optimal from the beginning.
     """
     encoding, objective, given = problem.encoding, problem.objective, problem.given
     strong = 0.0
@@ -47,13 +50,13 @@ def grid(problem: Problem, n_weight_decays: int) -> Float64Array:
         factor = np.atleast_2d(problem.prior.factor).mean(axis=0)
         if not factor.any():
             raise ValueError(
-                "penalty_factor must be positive for some coefficient, where weight_decays is a number of them; got "
-                "zeros, with which no weight decay matters."
+                "penalty_factor must be positive for some coefficient if weight_decays is an integer; got only zeros, "
+                "with which the weight decay has no effect."
             )
         n_features = int(np.count_nonzero(factor))
         variance = variance[factor > 0] / factor[factor > 0]
     weak = _WEAK_END * n_features * np.median(variance) / encoding.weight_sum
-    # Without this, the ends could be out of order where the columns carry no information on the classes.
+    # If the columns carry no information on the classes, the ends would be out of order.
     strong = max(strong, 100 * weak)
     return np.geomspace(strong, weak, n_weight_decays)
 
@@ -70,15 +73,16 @@ def check_weight_decays(weight_decays: ArrayLike) -> Float64Array:
 def end_of_grid(weight_decays: Float64Array, scores: Float64Array, *, from_data: bool) -> str | None:
     """The text of a warning if the scores still rise at an end of the grid, or None.
 
-    They do if the best mean score is more than one standard error above that of a weight decay ten times away.
-    Beyond the first of a grid `from_data`, there is only the model of the class frequencies.
+    They rise if the best mean score is more than one standard error above that of a weight decay ten times as strong or
+    weak. There is no warning at the strong end of a grid `from_data`, beyond which the model is that of the class
+    frequencies.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = scores.mean(axis=0)
         best, last = int(np.nanargmax(mean)), len(mean) - 1
         if last == 0 or best not in (0, last) or weight_decays[best] == 0 or (from_data and best == 0):
             return None
-        # Neighbours of a fine grid differ by next to nothing, wherever they are.
+        # Scores of neighbours in a fine grid hardly differ, so compare with a weight decay further away.
         ratio = np.maximum(weight_decays, weight_decays[best]) / np.minimum(weight_decays, weight_decays[best])
         far = np.flatnonzero(ratio >= _DECADE)
         away = far[ratio[far].argmin()] if len(far) else ratio.argmax()

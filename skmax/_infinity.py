@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from skmax._certificate import INFINITY, Certificate, Point, approach_infinity
+from skmax._certificate.base import Certificate, Point
+from skmax._certificate.infinity import INFINITY, approach_infinity
 from skmax._columns import ColumnStats
 from skmax._hessian.whole import WholeHessian
 from skmax._objective import Objective
@@ -19,7 +20,7 @@ _MOST_DOUBLINGS = 40  # of a step to infinity, which outweigh offsets of 1e12
 
 
 def with_separation(solution: Solution, objective: Objective, columns: ColumnStats, tol: float) -> Solution:
-    """Correct the `solution` if the search did not notice that free coefficients put the minimum at infinity."""
+    """Correct the `solution` if the search has missed that free coefficients put the minimum at infinity."""
     gap = solution.value - objective.floor
     if solution.recession is not None or (solution.converged and gap > tol):
         return solution
@@ -45,7 +46,7 @@ def with_separation(solution: Solution, objective: Objective, columns: ColumnSta
         return solution
     solution = dataclasses.replace(solution, converged=False, recession=found.step)
     hessian = WholeHessian(objective, columns)
-    if hessian.pays(solution.n_iter):
+    if hessian.is_affordable(solution.n_iter):
         point = Point.of(objective, solution.theta)
         _, proof = approach_infinity(objective, point, INFINITY * found.step, hessian, solution.certificate, tol)
         if proof.holds:
@@ -54,7 +55,7 @@ def with_separation(solution: Solution, objective: Objective, columns: ColumnSta
 
 
 def _unpenalised(objective: Objective) -> Float64Array | None:
-    """Parameters at which the penalty is 0, without free coefficients; None for those that are all 0."""
+    """Parameters at which the penalty is 0 and all free coefficients are 0; None if all parameters are 0."""
     mean = objective.penalty.mean
     if mean is None or objective.penalty.is_none:
         return None
@@ -62,9 +63,10 @@ def _unpenalised(objective: Objective) -> Float64Array | None:
 
 
 def n_unseparated(objective: Objective, theta: Float64Array) -> int:
-    """The number of rows whose class has no more than half of the probability by the free part of `theta` alone.
+    """The number of rows whose class has a probability of at most one half under the free part of `theta`.
 
-    If there are none, larger logits fit ever better. A target that is spread over classes keeps its logits finite.
+    If there are none, the loss falls as the logits grow. A row whose target is spread over classes counts too, since
+    its optimal logits are finite.
     """
     return objective.samples.sum(_unseparated, objective.free_part(theta), cost=objective.cost)
 
@@ -83,7 +85,7 @@ def _unseparated(samples: LocalSamples, within: slice, theta: Float64Array) -> i
 
 
 def receding_classes(encoding: Encoding, objective: Objective, solution: Solution) -> list[Any] | None:
-    """The classes whose rows change most along the step along which the objective falls for ever, if there is one."""
+    """The classes whose rows change most along the direction of recession, or None if there is no such direction."""
     if solution.recession is None:
         return None
     change = objective.recession(solution.recession).change

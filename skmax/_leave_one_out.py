@@ -1,8 +1,8 @@
-"""What the fit would be without each of its rows, approximated by one Newton step.
+"""The fit without each of its rows, approximated by one Newton step.
 
 With F(theta) = sum_i s_i l_i + S Q(W) = S f, and Q the penalty, the fit without row i minimises
 
-    F_i = F - s_i l_i - s_i Q(W)        (the penalty goes with the mean, of weight S - s_i),
+    F_i = F - s_i l_i - s_i Q(W)        (the total weight is S - s_i),
 
 whose gradient at the minimum of F is -s_i (V_i r_i + Q'(W)) and whose Hessian is S H - s_i V_i A_i V_i^T,
 except for the penalty's share of s_i / S, which is neglected. Here r_i = p_i - y_i, A_i = diag(p_i) - p_i p_i^T, and
@@ -74,7 +74,7 @@ class RowsWithout:
 
 
 def leave_one_out_losses(objective: Objective, columns: ColumnStats, theta: Float64Array) -> Float64Array:
-    """Cross-entropy of each row, of shape (n_samples,), without the row in the fit that ended at `theta`."""
+    """The cross-entropy of each row, of shape (n_samples,), without the row in the fit that ended at `theta`."""
     hessian = WholeHessian(objective, columns).roughly_at(theta)
     n_logits, n_columns = objective.n_logits, objective.n_columns
     coef, _ = objective.split(theta)

@@ -9,7 +9,7 @@ it has factors or prior means::
     df / dW      = sum_i (df / dz_i) x_i^T  +  dQ / dW
     df / db      = sum_i (df / dz_i)
 
-The target enters linearly, so that it is needed once and never inside the loop::
+The target enters linearly, so it is needed only once, and never inside the loop::
 
     sum_i s_i <y_i, z_i> = <W, A> + <b, a> + sum_i s_i <y_i, o_i>    with A = sum_i s_i y_i x_i^T,  a = sum_i s_i y_i
 
@@ -32,8 +32,7 @@ from skmax._penalty import NO_PENALTY, Penalty
 from skmax._samples import Block, Float64Array, LocalSamples, Maximum, Samples
 from skmax._softmax import FloatArray, losses_in_place, normalize_in_place
 
-# The most by which a row's loss may grow, where the largest change is 1 or more, along a direction in which f falls for
-# ever.
+# The largest growth of a row's loss along a direction of recession, where the largest change of a logit is 1 or more.
 _NO_GROWTH = 1e-4
 # A weight decay is weak if it is less than this share of the default, 1/S.
 _WEAK = 0.01
@@ -49,7 +48,7 @@ class Objective:
         X, the targets and the sample weights. The intercepts in `theta` are those at the origin of the samples.
     penalty : Penalty
     by_rows : bool
-        Whether to subtract the target in each row's residual; see `exactly`.
+        Whether to subtract the target from the probabilities of each row; see `exactly`.
     """
 
     samples: Samples
@@ -89,23 +88,25 @@ class Objective:
         return dataclasses.replace(self, samples=samples)
 
     def penalised(self, weight_decay: float) -> Self:
-        """The same function with another weight decay. What is known of the samples is shared."""
+        """The same function with another weight decay. Cached properties of the samples are shared."""
         return dataclasses.replace(self, penalty=self.penalty.decayed(weight_decay))
 
     def exactly(self) -> Self:
-        """The same function to as many digits as there are: by products in float64, whatever X is, and row by row.
+        """The same function, as accurate as possible: with products in float64, whatever the dtype of X, and by rows.
 
-        A float32 X is converted block by block. The target is subtracted in each row's residual, softmax(z_i) - y_i:
-        the difference of two sums would hide the residuals of sure rows, which matter if the rows are long.
+        A float32 X is converted block by block. The target is subtracted from the probabilities of each row,
+        softmax(z_i) - y_i. The difference of two sums would lose the residuals of rows whose class is almost certain,
+        which matter if the rows are long.
         """
         return dataclasses.replace(self, samples=self.samples.in_float64(), by_rows=True)
 
     def without(
         self, theta: Float64Array, which: Callable[..., NDArray[np.bool_]], *args: Any
     ) -> tuple[Self, float] | None:
-        """The objective without the rows for which `which(block, *args)` holds, and their share of f at `theta`.
+        """Leave out the rows for which `which(block, *args)` is true.
 
-        None if no weight would be left, or if none would be taken away.
+        The results are the objective of the other rows, and the part of f at `theta` that the left-out rows account
+        for. They are None if no weight would be left, or if no weight would be removed.
         """
         samples = self.samples.without(which, *args, cost=self.cost)
         if not 0 < samples.weight_sum < self.samples.weight_sum:
@@ -141,7 +142,7 @@ class Objective:
 
     @property
     def has_weak_penalty(self) -> bool:
-        """Whether the penalty leaves directions of next to no curvature, if the loss does."""
+        """Whether the penalty adds almost no curvature to directions in which the loss has none."""
         return self.penalty.least * self.samples.weight_sum < _WEAK
 
     def largest_change(self, step: Float64Array) -> float:
@@ -151,7 +152,7 @@ class Objective:
     def mean_change(self, step: Float64Array) -> float:
         """The mean, over the rows with weight, of the largest change that `step` makes in a difference of two logits.
 
-        With weights, it is the smaller one of the means with and without them.
+        With weights, it is the smaller of the means with and without them.
         """
         total = self.samples.sum(_changes, step, cost=self.cost)
         return float(min(total[0] / total[1], total[2] / self.samples.weight_sum))
@@ -162,8 +163,9 @@ class Objective:
         return float(np.vdot(coef, self.penalty.product(coef)))
 
     def receding(self, step: Float64Array) -> Float64Array | None:
-        """The part of `step` along which f falls for ever, or None: where nothing is penalised, the minimum may be at
-        infinity.
+        """The part of `step` that is a direction of recession, or None.
+
+        The minimum may be at infinity along coefficients without a penalty.
         """
         if not self.penalty.has_free:
             return None
@@ -178,7 +180,7 @@ class Objective:
         return self.join(self.penalty.free_part(coef), intercept).ravel()
 
     def recession(self, step: Float64Array) -> "Recession":
-        """What `step` does to each row, in the limit of many such steps."""
+        """The change of the losses in the limit of many times `step`."""
         return self.samples.sum(_recession, step, cost=self.cost)
 
     def mean_probability(self, theta: Float64Array) -> Float64Array:
@@ -211,9 +213,9 @@ class Objective:
 
 
 def _loss_and_gradient(samples: LocalSamples, within: slice, theta: Float64Array, by_rows: bool) -> Float64Array:
-    """The gradient of sum_i s_i logsumexp(z_i), flat, and that sum itself: not normalised, not penalised.
+    """The flat gradient of sum_i s_i logsumexp(z_i), followed by that sum; not normalised, not penalised.
 
-    With `by_rows`, they are of the sum of s_i times the losses, the target included.
+    With `by_rows`, they include the target.
     """
     parameters = samples.parameters(theta)
     total = np.zeros(theta.size + 1)
@@ -246,10 +248,11 @@ def _probability_sum(samples: LocalSamples, within: slice, theta: Float64Array) 
 
 @dataclass(frozen=True)
 class Recession:
-    """A step along which f falls for ever, if it is one; those of two sets of rows add up to that of both.
+    """The limit of the losses along a step, which tells whether the step is a direction of recession.
 
-    Along a direction with changes q of a row's logits, its loss grows in the end as max_k q_k - <y, q>, which is never
-    below 0. If that is 0 for all rows, no loss ever grows; one falls wherever two logits change by different amounts.
+    Along a direction with changes q of a row's logits, its loss finally grows as max_k q_k - <y, q>, which is at least
+    0. If it is 0 for all rows, no loss grows, and the loss of any row falls if two of its logits change by different
+    amounts. The sum of the objects of two sets of rows is that of all their rows.
 
     Attributes
     ----------
@@ -266,7 +269,7 @@ class Recession:
         return Recession(max(self.growth, other.growth), np.maximum(self.change, other.change))
 
     def is_one(self) -> bool:
-        """Whether there is no more growth than there may be from what is not yet at its minimum."""
+        """Whether the step is a direction of recession, up to the growth that an inexact minimum leaves."""
         change = self.change.max()
         return bool(change > 0 and self.growth <= _NO_GROWTH * min(1.0, change))
 

@@ -15,58 +15,55 @@ from skmax._infinity import with_separation
 from skmax._objective import Objective
 from skmax._preconditioner import choose_preconditioner
 from skmax._problem import Problem, initial_parameters
-from skmax._progress import StagePrinter
 from skmax._samples import Float64Array
 from skmax._softmax import FloatArray
-from skmax._solver import Preconditioner, Solution, minimize
+from skmax._solver import Report, Solution, minimize
 
-# A rough search keeps the preconditioner of the one before until it has served for this many iterations, the length of
-# the solver's first stage, or the weight decay has fallen by this factor. Kept for longer, it hides more and more of
-# the gap: on 192 columns of unit rows, scores drifted by 0.4 of a standard error.
+# A rough search keeps the preconditioner of the previous one until it has been used for this many iterations, the
+# length of the solver's first stage, or until the weight decay has fallen by this factor. An older preconditioner
+# underestimates the gap more and more: on 192 columns of unit rows, scores drifted by 0.4 of a standard error.
 _OLD, _FAR_ON = 15, 2.0
 
-# Called after each iteration with a function that returns the fit as if it ended there; returns True to stop.
-Watch: TypeAlias = Callable[[Callable[[], Fit]], bool]
-
-
-# Called with the weight decay, the number of iterations and the latest estimate of the gap, which may be nan.
-Progress: TypeAlias = Callable[[float, int, float], None]
+# Called after each iteration with its number and a function that returns the fit as if the search ended there. It
+# returns True to stop the search.
+Watch: TypeAlias = Callable[[int, Callable[[], Fit]], bool]
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to search for a minimum. The first three are the parameters of the estimators.
+    """How to search for a minimum. `tol` and `max_iter` are the parameters of the estimators.
 
     Attributes
     ----------
-    progress : Progress, or None
-        Is told of each iteration, in place of what `verbose` prints.
+    report : Report, or None
+        Called before each stage of a search, and after the last one.
+    watch : Watch, or None
     rough_tol : callable, or None
-        Is asked for a tolerance before each search. Where the whole Hessian would cost much, the search then ends
-        without a certificate, where its preconditioner estimates that the gap is within that tolerance, or `tol`.
+        Returns a tolerance for the next search, or `tol` applies if that is larger. Unless the whole Hessian is cheap,
+        the search ends without a certificate, as soon as its preconditioner estimates that the gap is within the
+        tolerance.
     """
 
     tol: float
     max_iter: int
-    verbose: int = 0
+    report: Report | None = None
     watch: Watch | None = None
-    progress: Progress | None = None
     rough_tol: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where the search for one weight decay ended, in the coordinates of its problem.
+    """The end of the search for one weight decay, in the coordinates of its problem.
 
     Attributes
     ----------
     objective : Objective
-        The objective with its weight decay, in float64 products whatever the dtype of X.
+        The objective with its weight decay, computed in float64 whatever the dtype of X.
     columns : ColumnStats
-        Those of the problem, or, where coefficients are not penalised, columns that are independent.
+        The columns of the problem or, if there are coefficients without a penalty, linearly independent columns.
     solution : Solution
     rough_tol : float, or None
-        The tolerance of a search that was to end without a certificate.
+        The tolerance of a search that ended without a certificate.
     """
 
     objective: Objective
@@ -80,21 +77,11 @@ def fit_path(
     weight_decays: Sequence[float],
     options: Options,
     last: tuple[FloatArray, FloatArray] | None = None,
-) -> list[Fit]:
-    """A fit for each of `weight_decays`, in their order.
+) -> Iterator[Fit]:
+    """Yield a fit for each of `weight_decays`, in their order; each is computed when the caller asks for it.
 
     `last` holds the coefficients and intercepts of an earlier fit to start from.
     """
-    return list(fits_along(problem, weight_decays, options, last))
-
-
-def fits_along(
-    problem: Problem,
-    weight_decays: Sequence[float],
-    options: Options,
-    last: tuple[FloatArray, FloatArray] | None = None,
-) -> Iterator[Fit]:
-    """The fits of `fit_path`, each when it is asked for."""
     if problem.encoding.is_certain:
         yield from (certain_fit(problem) for _ in weight_decays)
         return
@@ -103,39 +90,30 @@ def fits_along(
             yield fit_at(problem, minimum.objective, minimum.solution, options.tol)
         else:
             solution = minimum.solution
-            fit = fit_so_far(problem, solution.theta, solution.loss_curve)
-            yield dataclasses.replace(fit, certificate=solution.certificate, converged=solution.converged)
+            yield fit_so_far(problem, solution.theta, solution.loss_curve, solution.certificate, solution.converged)
 
 
 def minima(
     problem: Problem, weight_decays: Sequence[float], theta: Float64Array, options: Options
 ) -> Iterator[Minimum]:
-    """The minimum for each of `weight_decays`: the first search starts at `theta`, each other where the last ended."""
+    """Yield the minimum for each of `weight_decays`. The first search starts at `theta`."""
     objective, exact = problem.objective, problem.objective.exactly()
-    columns, change, watch, progress = problem.columns, None, options.watch, options.progress
+    columns, change = problem.columns, None
     visited: list[tuple[float, Float64Array]] = []
-    age, built_for, gap = 0, np.inf, np.nan
+    age, built_for = 0, np.inf
     turned: bool | None = None  # whether `columns` are independent where all of them are free, or where some are
 
     def after_iteration(theta: Float64Array, loss_curve: list[float]) -> bool:
-        if progress is not None:
-            progress(objective.weight_decay, len(loss_curve) - 1, gap)
-        return watch is not None and watch(functools.partial(fit_so_far, problem, theta, list(loss_curve)))
-
-    def report(n_iter: int, value: float, estimate: float, preconditioner: Preconditioner | None) -> None:
-        nonlocal gap
-        gap = estimate
-        if progress is not None:
-            progress(objective.weight_decay, n_iter, gap)
+        so_far = functools.partial(fit_so_far, problem, theta, list(loss_curve))
+        return options.watch is not None and options.watch(len(loss_curve) - 1, so_far)
 
     for weight_decay in weight_decays:
         objective, exact = objective.penalised(weight_decay), exact.penalised(weight_decay)
-        gap = np.nan
         penalty = exact.penalty
         if penalty.has_free and turned is not penalty.is_none:
             columns, change, turned = problem.independent_columns(exact), None, penalty.is_none
         hessian, rough_tol = WholeHessian(exact, columns), None
-        if options.rough_tol is not None and not penalty.has_free and not hessian.pays(0):
+        if options.rough_tol is not None and not penalty.has_free and not hessian.is_affordable(0):
             rough_tol = max(options.tol, options.rough_tol())
             theta = _extrapolated(objective, theta, visited)
             if age >= _OLD or weight_decay < built_for / _FAR_ON:
@@ -151,8 +129,8 @@ def minima(
             hessian=hessian if rough_tol is None else None,
             rough_tol=rough_tol,
             initial_preconditioner=old,
-            watch=after_iteration if watch or progress else None,
-            report=report if progress is not None else StagePrinter() if options.verbose else None,
+            watch=None if options.watch is None else after_iteration,
+            report=options.report,
         )
         if solution.preconditioner is old:
             age += solution.n_iter
@@ -169,9 +147,10 @@ def minima(
 
 
 def _extrapolated(objective: Objective, theta: Float64Array, visited: list[tuple[float, Float64Array]]) -> Float64Array:
-    """The point on the line through the last two minima, linear in the logarithm of the weight decay, or `theta`.
+    """Extrapolate linearly from the last two minima, in the logarithm of the weight decay.
 
-    Along a path of many weight decays this saves a third of the iterations. It is taken if it is lower than `theta`.
+    This saves a third of the iterations along a path of many weight decays. If the objective is higher there than at
+    `theta`, the result is `theta`.
     """
     if len(visited) < 2 or visited[0][0] == visited[1][0]:
         return theta

@@ -5,13 +5,13 @@ For coefficients W_kj of logit k and feature j, with factors phi_kj >= 0 and pri
     P(W) = (weight_decay / 2) sum_kj phi_kj (W_kj - M_kj)^2.
 
 Three or more logits are redundant: adding one number c_j to all W_kj of a feature changes no probability. The solver
-takes only steps whose rows sum to zero over the classes, and leaves the c_j to the penalty, which is a parabola in each
+takes only steps whose rows sum to zero over the classes, and leaves the c_j to the penalty, which is quadratic in each
 of them. With e = W - M, and w_kj = phi_kj / sum_l phi_lj the share of a class in the factors of its feature, it is
 smallest at
 
     c_j = - sum_k w_kj e_kj,
 
-and what is left there is the profiled penalty
+and its minimum over c is the profiled penalty
 
     Q(W) = min_c P(W + c) = (weight_decay / 2) sum_kj phi_kj (e_kj - ebar_j)^2     with    ebar_j = sum_k w_kj e_kj,
 
@@ -23,9 +23,9 @@ The gradient of Q is phi (e - ebar), as the derivative in c is zero at the minim
 If all classes have the same factor, ebar_j is the mean of e_kj over the classes. On W whose rows sum to zero, without
 prior means, it is zero, so that Q = P, and products with the second derivatives of Q are those with the factors.
 
-A coefficient of factor 0 is free. If at most one class of a feature has a positive factor, its c_j pays for that one,
-and all of the feature is free. Where nothing is penalised, every c_j would do: the factors count as equal, which is the
-limit of small equal ones, so that the means over the classes are those of M.
+A coefficient of factor 0 is free. If at most one class of a feature has a positive factor, c_j can remove the penalty
+of that class, and the whole feature is free. If nothing is penalised, every c_j is optimal: the factors then count as
+equal, which is the limit of small equal factors, so that the means over the classes are those of M.
 """
 
 import dataclasses
@@ -46,9 +46,9 @@ class Penalty:
     ----------
     weight_decay : float
     factor : ndarray of shape (n_features,) or (n_logits, n_features), or None
-        The phi; None stands for 1. With a row for each logit, there are three or more of these.
+        The phi; None means 1. Rows for single logits exist only with three or more logits.
     mean : ndarray of shape (n_logits, n_features), or None
-        The M; None stands for 0.
+        The M; None means 0.
     """
 
     weight_decay: float = 0.0
@@ -57,7 +57,7 @@ class Penalty:
 
     @classmethod
     def of(cls, factor: Float64Array | None, mean: Float64Array | None) -> Self:
-        """The penalty of weight decay 0 with these factors and means, in the simplest form that is the same."""
+        """The penalty of weight decay 0 with these factors and means, in the simplest equivalent form."""
         if factor is not None and factor.ndim == 2 and (factor == factor[0]).all():
             factor = factor[0]
         if factor is not None and (factor == 1).all():
@@ -84,8 +84,8 @@ class Penalty:
     def curvature(self) -> Float64Array | float:
         """A diagonal for the second derivatives: a number, one for each feature, or one for each logit and feature.
 
-        They are exact on steps that sum to zero over the classes, unless the factors are `by_class`. Then they are the
-        diagonal of Q, times n_logits / (n_logits - 1): so they are the factors if these are equal.
+        It is exact on steps that sum to zero over the classes, unless the factors are `by_class`. Then it is the
+        diagonal of the second derivatives of Q times n_logits / (n_logits - 1), which is the factors if all are equal.
         """
         if self.factor is None:
             return self.weight_decay
@@ -97,7 +97,7 @@ class Penalty:
     def matrices(self) -> Float64Array:
         """The second derivatives of Q by a feature's coefficients, of shape (n_features, n_logits, n_logits).
 
-        Of factors `by_class`; others have none that couple the classes.
+        They exist only for factors `by_class`; with others, the classes are not coupled.
         """
         factor = np.asarray(self.factor).T
         matrices = -factor[:, :, None] * self.share.T[:, None, :]
@@ -106,7 +106,7 @@ class Penalty:
         return self.weight_decay * matrices
 
     def roots(self) -> Float64Array:
-        """R_j with R_j^T R_j = `matrices`, as precise as the factors: (I - r r^T) diag(phi)^(1/2) with r = w^(1/2)."""
+        """R_j with R_j^T R_j = `matrices`, as accurate as the factors: (I - r r^T) diag(phi)^(1/2) with r = w^(1/2)."""
         root = np.sqrt(self.share.T)
         projection = -root[:, :, None] * root[:, None, :]
         every = np.arange(root.shape[1])
@@ -146,8 +146,8 @@ class Penalty:
     def free_part(self, coef: Float64Array) -> Float64Array:
         """The part of a step `coef` along which Q does not change.
 
-        The coefficients with a factor move together, by some number c_j, and the others as they do: less c_j, which
-        changes no probability, only free coefficients move.
+        The coefficients with a factor all change by some number c_j, and the others arbitrarily. Subtracting c_j
+        changes no probability, and leaves only changes of free coefficients.
         """
         free = self.free
         if not self.by_class or self.weight_decay == 0:
@@ -155,7 +155,7 @@ class Penalty:
         return np.where(free, coef - (self.share * coef).sum(axis=0), 0.0)
 
     def value(self, coef: Float64Array) -> float:
-        # Without weight decay, and where the factor is 0, coefficients may be too large to be squared.
+        # Coefficients without a penalty may be too large to be squared.
         if not self.weight_decay:
             return 0.0
         rest = self._rest(coef)
@@ -183,7 +183,7 @@ class Penalty:
         return coef if self.mean is None or len(coef) == 1 else coef - coef.mean(axis=0)
 
     def centred(self, coef: Float64Array) -> Float64Array:
-        """W + c: the coefficients with the probabilities of `coef` of which the penalty P is smallest."""
+        """W + c: the coefficients of smallest penalty P among those with the probabilities of `coef`."""
         if len(coef) == 1 or (self.mean is None and not self.by_class):
             return coef
         rest = coef if self.mean is None else coef - self.mean

@@ -1,4 +1,4 @@
-"""What the user knows already: penalty factors, prior means and offsets, checked, for the classes of a fit."""
+"""Penalty factors, prior means and offsets: their validation, and their form for the classes of a fit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Prior:
         n_features: int,
         feature_names: NDArray[np.object_] | None,
     ) -> "Prior":
-        """Check the parameters of an estimator that is fitted to these classes and features."""
+        """Validate the parameters of an estimator for these classes and features."""
         n_rows = 1 if len(encoding.classes) == 2 else len(encoding.classes)
         factor = _check_factor(penalty_factor, (n_rows, n_features), feature_names)
         if factor is not None and n_rows == 1:
@@ -64,7 +64,7 @@ class Prior:
         return Penalty.of(factor, None if self.mean is None else self.mean[rows])
 
     def start(self, encoding: Encoding) -> tuple[Float64Array, Float64Array] | None:
-        """The prior means and intercepts of the classes with weight, nan where none is known; None without means."""
+        """The prior means and intercepts of the classes with weight, or None. Unknown intercepts are nan."""
         if self.mean is None:
             return None
         rows = self._present(encoding)
@@ -77,7 +77,7 @@ class Prior:
 
 
 def check_offset(offset: ArrayLike | None, n_samples: int, n_classes: int) -> FloatArray | None:
-    """Check the offsets of rows; float32 and float64 stay as they are."""
+    """Validate the offsets of rows. float32 and float64 are not converted."""
     if offset is None:
         return None
     with naming("offset", _OFFSET_RULE):

@@ -1,20 +1,18 @@
-"""A data set, measured once: a fit, a grid of weight decays, a path and approximate leave-one-out share the result."""
+"""A data set, measured once: a fit, the grid of weight decays, a path and approximate leave-one-out share it."""
 
 import dataclasses
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skmax._columns import ColumnStats
 from skmax._coordinates import Coordinates, work_coordinates
 from skmax._objective import Objective
 from skmax._prior import Prior
-from skmax._samples import Design, Float64Array
+from skmax._samples import Float64Array, Samples
 from skmax._softmax import FloatArray
-from skmax._target import Encoding, Target
-from skmax._threads import Workers
+from skmax._target import Encoding
 
 # The most steps in the intercepts alone before a search with offsets or prior means, and one that is the last.
 _MOST_INTERCEPT_STEPS, _SMALL_INTERCEPT_STEP = 5, 0.3
@@ -22,16 +20,9 @@ _MOST_INTERCEPT_STEPS, _SMALL_INTERCEPT_STEP = 5, 0.3
 WeightDecay: TypeAlias = float | Literal["1/n_samples"]
 
 
-def local_objective(
-    X: Design, target: Target, *, fit_intercept: bool, pool: Workers | None = None, offset: NDArray | None = None
-) -> Objective:
-    """The objective of an X in memory, without weight decay."""
-    return Objective(target.samples(X, fit_intercept=fit_intercept, pool=pool, offset=offset))
-
-
 @dataclass(frozen=True)
 class Problem:
-    """One data set, measured and ready to be fitted with any weight decay.
+    """One data set, ready for fits with any weight decay.
 
     Attributes
     ----------
@@ -57,40 +48,35 @@ class Problem:
     prior: Prior
 
     @classmethod
-    def of(cls, given: Objective, encoding: Encoding, prior: Prior | None = None, *, rotate: bool = True) -> "Problem":
-        """Measure the columns of `given`, which has no penalty yet, and choose the coordinates.
+    def of(cls, samples: Samples, encoding: Encoding, prior: Prior | None = None, *, rotate: bool = True) -> "Problem":
+        """Measure the columns of `samples` and choose the coordinates.
 
         Only if `rotate` may a basis of the rows take the place of the columns.
         """
-        prior = prior or Prior()
-        if encoding.is_certain:  # the minimum is known, so no column needs to be measured
+        prior, given = prior or Prior(), Objective(samples)
+        if encoding.is_certain:  # the minimum is known without the columns
             unit = ColumnStats(np.zeros(given.n_features), np.ones(given.n_features))
             return cls(encoding, given, given, unit, Coordinates(), prior)
         penalty = prior.penalty(encoding)
         coordinates, samples, columns, own = work_coordinates(
-            given.samples, centred=given.fit_intercept, penalty=penalty, rotate=rotate
+            samples, centred=given.fit_intercept, penalty=penalty, rotate=rotate
         )
         given = dataclasses.replace(given, penalty=penalty)
         objective = dataclasses.replace(given, samples=samples, penalty=own)
         return cls(encoding, given, objective, columns, coordinates, prior)
-
-    def on(self, pool: Workers) -> "Problem":
-        """The same problem on other threads: those it was built on end with their `workers()` block."""
-        given, objective = (each.with_samples(each.samples.on(pool)) for each in (self.given, self.objective))
-        return dataclasses.replace(self, given=given, objective=objective)
 
     def decay(self, weight_decay: WeightDecay) -> float:
         """The number that the parameter `weight_decay` stands for."""
         return 1 / self.encoding.weight_sum if isinstance(weight_decay, str) else float(weight_decay)
 
     def independent_columns(self, exact: Objective) -> ColumnStats:
-        """The columns for a minimum of `exact`, in float64: those without a penalty, if dependent, are turned.
+        """Linearly independent columns for the minimum of `exact`, which is in float64.
 
-        Columns that only some classes have without a penalty stay as they are.
+        Only columns without a penalty are rotated. Columns that have no penalty in some classes only stay unchanged.
         """
         free = np.all(np.atleast_2d(exact.penalty.free), axis=0)
         dtype = self.given.samples.dtype
-        # Subtracting an origin is exact, but leaves float64 numbers.
+        # Subtracting an origin is exact; the differences have the precision of float64.
         precision = float(np.finfo(dtype if self.coordinates.are_the_users else np.float64).eps)
         digits = self.coordinates.digits(self.columns, dtype)
         return self.columns.independent(
@@ -105,9 +91,10 @@ class Problem:
 def initial_parameters(problem: Problem, last: tuple[FloatArray, FloatArray] | None = None) -> Float64Array:
     """The flat parameters at which a search starts.
 
-    By default these are the minimum under infinite weight decay: coefficients at their prior means, or zero, and as
-    intercepts the logarithms of the class frequencies, or close to what is best with prior means or offsets. With the
-    coefficients and intercepts of the `last` fit, they are those, for all classes that had weight in it.
+    By default they are the minimum at infinite weight decay: coefficients at their prior means or at zero, with the
+    logarithms of the class frequencies as intercepts, or approximately the best intercepts if there are prior means or
+    offsets. If the coefficients and intercepts of the `last` fit are given, they are used for all classes that had
+    weight in that fit.
     """
     objective, encoding = problem.objective, problem.encoding
     coef = np.zeros((objective.n_logits, objective.n_features))
@@ -131,7 +118,7 @@ def initial_parameters(problem: Problem, last: tuple[FloatArray, FloatArray] | N
 
 
 def _with_better_intercepts(objective: Objective, encoding: Encoding, theta: Float64Array) -> Float64Array:
-    """`theta` with intercepts of which f is lower, and about lowest where they differ a lot.
+    """`theta` with better intercepts, which are nearly optimal if they differ much from those given.
 
     With the mean probabilities P_k of the classes at theta, and their frequencies y_k, steps d in the intercepts have
 

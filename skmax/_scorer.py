@@ -11,16 +11,16 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from skmax._samples import Float64Array
 from skmax._target import as_distributions, check_sample_weight
 
-# Probabilities count as at least this, as in sklearn.metrics.log_loss.
+# Lower probabilities count as this one, as in sklearn.metrics.log_loss.
 LEAST_LOG_PROBABILITY = float(np.log(np.finfo(np.float64).eps))
-# The most log probabilities to ask of an estimator at a time.
+# The largest number of log probabilities to request of an estimator at a time.
 _BATCH = 2**23
 
 
 def own_log_probability(estimator: Any, X: Any, y: ArrayLike, offset: ArrayLike | None = None) -> Float64Array:
     """The log probability of each row's label, or the mean over its distribution, of shape (n_samples,).
 
-    Of many rows and classes, a batch of rows at a time: scikit-learn's estimators predict each row by itself.
+    With many rows and classes, they are predicted in batches of rows: scikit-learn's estimators treat rows separately.
     """
     y = np.asarray(y)
     offset = None if offset is None else np.asarray(offset)
@@ -54,7 +54,7 @@ class _NegCrossEntropyScorer:
     Called as ``neg_cross_entropy_scorer(estimator, X, y, sample_weight=None, offset=None)`` with a fitted classifier
     that has `predict_log_proba` (a pipeline too), `y` being labels of shape (n_samples,) or distributions of shape
     (n_samples, n_classes), with columns in the order of `classes_`. For labels it equals scikit-learn's
-    ``"neg_log_loss"``, but needs no label to be in `y`, and takes a label that the classifier does not know as one of
+    ``"neg_log_loss"``, but `y` need not contain all labels, and a label that is unknown to the classifier has
     probability 0. Probabilities below 2.2e-16 count as 2.2e-16, as in :func:`sklearn.metrics.log_loss`, so that a
     single impossible label does not make the score infinite. Offsets are passed on to `predict_log_proba`.
 
@@ -82,7 +82,7 @@ class _NegCrossEntropyScorer:
         return mean_score(own_log_probability(estimator, X, y, offset), sample_weight)
 
     def set_score_request(self, **requests: bool | str | None) -> "_NegCrossEntropyScorer":
-        """A scorer that asks for `sample_weight` or `offset`, or both, where metadata routing is enabled."""
+        """A scorer that requests `sample_weight` or `offset`, or both, if metadata routing is enabled."""
         return _NegCrossEntropyScorer(**{**self._requests, **requests})
 
     def get_metadata_routing(self) -> MetadataRequest:

@@ -1,17 +1,18 @@
 """Whether classes are separated, so that the minimum without weight decay is at infinity: a linear programme.
 
-The objective falls for ever along a direction that makes the logits z_i of no row i worse,
+The objective falls without end along a direction of recession, which makes the logits z_i of no row i worse,
 
     z_iy - z_ik >= 0    for a class y of the row and each class k, with equality where k is one of its classes too,
 
-unless the direction changes all logits of each row by the same amount. A sum of such directions is another one. So
-there is one that separates each pair (i, k) that any of them does, and it has the largest sum of the slacks s_ik in
+unless the direction changes all logits of each row by the same amount. A sum of such directions is another one.
+Therefore one direction separates every pair (i, k) that any direction separates, and it has the largest sum of the
+slacks s_ik in
 
     z_iy - z_ik >= s_ik,    0 <= s_ik <= 1.
 
-If all slacks are 1, the classes are separated without error, and the objective can be made as small as one likes. The
-weights and lengths of the rows do not matter here. They do matter to the search for the minimum, from which outliers,
-and weights over many decades, hide what is separated. So this programme is solved where that search ends in doubt.
+If all slacks are 1, the classes are separated without error, and the infimum of the objective is 0. The programme does
+not depend on the weights and lengths of the rows. The search for the minimum does: outliers, and weights over many
+orders of magnitude, can hide a separation from it. The programme is solved if that search does not settle the question.
 
 Only coefficients without a penalty may change. Offsets do not matter, as they do not grow with the step.
 
@@ -30,15 +31,15 @@ from skmax._columns import ColumnStats
 from skmax._objective import Objective
 from skmax._samples import Float64Array, LocalSamples
 
-# The largest table of constraints, in numbers: HiGHS takes some seconds for it.
+# The largest number of elements in the table of constraints, which takes HiGHS a few seconds.
 _LARGEST_PROGRAMME = 2**20
 
 
 @dataclass(frozen=True)
 class Separation:
-    """A `step` in theta along which the objective falls for ever.
+    """A `step` in theta that is a direction of recession.
 
-    The least z_iy - z_ik of the pairs that it separates is 1; they are all pairs if it is `complete`.
+    The least z_iy - z_ik of the pairs that it separates is 1. It is `complete` if it separates all pairs.
     """
 
     step: Float64Array
@@ -46,7 +47,7 @@ class Separation:
 
 
 def separation(objective: Objective, columns: ColumnStats) -> Separation | None:
-    """The direction without a penalty that separates most; None if there is none, or too much work to look for one."""
+    """The direction without a penalty that separates most pairs; None if there is none, or too large a programme."""
     n_rows, size = objective.samples.n_samples, objective.n_logits * objective.n_columns
     if n_rows * objective.n_classes * size > _LARGEST_PROGRAMME:
         return None

@@ -1,9 +1,10 @@
-"""What this package takes from scikit-learn beyond its public, stable interface; nothing else reaches for it.
+"""The only imports from scikit-learn beyond its stable public interface.
 
-`Interval` and `StrOptions` state the constraints on parameters. They are private, but scikit-learn offers no public
-way to state them, and many estimators outside scikit-learn use them.
+`Interval` and `StrOptions` declare the constraints on parameters. They are private, but scikit-learn has no public
+equivalent, and many estimators outside scikit-learn use them.
 
-Callbacks are public from scikit-learn 1.9 on, and experimental. Earlier versions get stand-ins that do nothing.
+Callbacks are public, and experimental, since scikit-learn 1.9. For earlier versions, there are substitutes that do
+nothing.
 """
 
 import copy
@@ -53,7 +54,7 @@ class Monitor:
             self._root.call_on_fit_task_begin(**self._what)
 
     def step(self, name: str, attributes: Callable[[], dict[str, Any]] | None = None) -> bool:
-        """Report the end of a step, with the fitted `attributes`. True if a callback asks the fit to stop."""
+        """Report the end of a step, with the fitted `attributes`. Return True if a callback stops the fit."""
         if not self.has_callbacks:
             return False
         context = self._root.subcontext(task_name=name)
@@ -61,7 +62,7 @@ class Monitor:
         return bool(context.call_on_fit_task_end(**self._what, reconstruction_attributes=attributes))
 
     def part(self, name: str, n_steps: int) -> "Monitor":
-        """Report the begin of a step that has steps of its own; its `end` is that of the monitor that is returned."""
+        """Report the beginning of a step that has its own steps, and return the monitor for these and for its end."""
         part = copy.copy(self)
         if self.has_callbacks:
             part._root = self._root.subcontext(task_name=name, max_subtasks=n_steps)

@@ -7,11 +7,11 @@ For logits ``z`` (one per class) and a target distribution ``y`` over the classe
     cross_entropy(z, y) = - <y, log_softmax(z)> = logsumexp(z) - <y, z>      as sum_k y_k = 1
     its gradient in z   = softmax(z) - y
 
-The row maximum is taken out before exponentials, ``logsumexp(z) = m + logsumexp(z - m)``, so that the largest
+The row maximum is subtracted before exponentials, ``logsumexp(z) = m + logsumexp(z - m)``, so that the largest
 term is exp(0) = 1: nothing overflows, and the sum is at least 1.
 
-The public functions have the classes on the last axis. `normalize_in_place`, which the fit spends its time in, has
-them on the first.
+The public functions have the classes on the last axis. `normalize_in_place`, in which a fit spends most of its time,
+has them on the first axis.
 """
 
 from typing import TypeAlias
@@ -22,8 +22,8 @@ from scipy import special
 
 FloatArray: TypeAlias = NDArray[np.floating]
 
-# If the largest logit of each row is no further from zero than this, exponentials keep their digits as they are. To
-# find out pays in tables of more than so many logits.
+# If the largest logit of each row is no further from zero than this, exponentials are accurate without the shift. The
+# check pays in tables of more than the second number of logits.
 _NO_SHIFT: dict[type, float] = {np.float64: 600.0, np.float32: 60.0}
 _LARGE = 2**13
 
@@ -71,7 +71,7 @@ def softmax(raw_prediction: ArrayLike) -> FloatArray:
 
 
 def log_softmax(raw_prediction: ArrayLike) -> FloatArray:
-    """Logarithms of `softmax`, finite also where the probability itself underflows to zero.
+    """Logarithms of `softmax`, finite even if the probability itself underflows to zero.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def cross_entropy(raw_prediction: ArrayLike, target: ArrayLike) -> tuple[FloatAr
     TypeError
         If `raw_prediction` does not hold real numbers, or class indices are not integers.
     ValueError
-        If the shapes do not fit, an index names no class, or a row of `target` is not a distribution.
+        If the shapes do not match, an index is out of range, or a row of `target` is not a distribution.
 
     Examples
     --------
@@ -177,8 +177,8 @@ def normalize_in_place(logits: FloatArray) -> FloatArray:
     Parameters
     ----------
     logits : ndarray of shape (n_logits, n_rows)
-        Overwritten with probabilities. A single row is the logit of the second of two classes, the first one's
-        being 0, and becomes the probability of the second.
+        Overwritten with probabilities. A single row is the logit of the second of two classes, where that of the first
+        is 0, and becomes the probability of the second.
 
     Returns
     -------
@@ -210,10 +210,10 @@ def normalize_in_place(logits: FloatArray) -> FloatArray:
 def losses_in_place(logits: FloatArray, target: NDArray) -> FloatArray:
     """Turn class-major logits into residuals, softmax(z) - y, in place; return each column's cross-entropy.
 
-    Both to the last digits of each, also where the model is so sure that the softmax is 1 but for rounding. With m the
-    largest logit and k the most probable class of y,
+    Both keep a small relative error even if the softmax rounds to 1. With m the largest logit and k the most probable
+    class of y,
 
-        logsumexp(z) - <y, z> = log sum_l exp(z_l - m) + sum_l y_l (m - z_l),     of terms of one sign,
+        logsumexp(z) - <y, z> = log sum_l exp(z_l - m) + sum_l y_l (m - z_l),     with terms of one sign,
         softmax(z)_k - y_k = - sum_{l != k} (softmax(z)_l - y_l),                 as both sum to 1.
 
     Parameters

@@ -1,16 +1,16 @@
 """L-BFGS in stages, each in the coordinates of a preconditioner that is built where the previous stage ended.
 
 1. Build a preconditioner at theta.
-2. If half the squared gradient in its coordinates, its estimate of the gap f - min f, is within `tol`, certify: where
-   the whole Hessian does not cost much, take Newton steps to the last digits and bound the gap; otherwise estimate the
-   gap by conjugate gradients. The search has converged if the gap is within `tol` (see `skmax._certificate`).
+2. If half the squared gradient in its coordinates, its estimate of the gap f - min f, is within `tol`, certify: if the
+   whole Hessian is cheap, take Newton steps to the last digits and bound the gap; otherwise estimate the gap by
+   conjugate gradients. The search has converged if the gap is within `tol` (see `skmax._certificate`).
 3. Otherwise run L-BFGS-B in these coordinates until the estimate, which becomes less accurate with every iteration, is
-   well within `tol`, or the stage has used up its iterations, or the line search finds no lower point. Go to 1.
+   well within `tol`, the stage has used up its iterations, or the line search finds no lower point. Go to 1.
 
-Stages may run on a less accurate function, such as one computed with float32 products. The certificate is that of the
-exact function. If it requires further stages, these run on the exact function.
+Stages may run on a less accurate function, for example one computed with float32 products. The certificate applies to
+the exact function, as do any further stages that it requires.
 
-Outliers make the first steps of a stage too long. Such steps are shortened. If that is not enough, the next
+Outliers make the first step of a stage too long. Such a step is shortened. If that is not enough, the next
 preconditioner is damped: a number is added to the curvature of every parameter.
 
 R. H. Byrd, P. Lu, J. Nocedal and C. Zhu (1995). A limited memory algorithm for bound constrained optimization.
@@ -20,31 +20,33 @@ SIAM Journal on Scientific Computing 16(5), 1190-1208.
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from scipy import optimize
 
-from skmax._certificate import Certificate, Function, LinearChange, Point, Steps, certify
+from skmax._certificate.base import Certificate, Function, LinearChange, Point, Steps
+from skmax._certificate.certify import certify
 from skmax._hessian.whole import WholeHessian
 from skmax._preconditioner.history import History, Stage
 from skmax._samples import Float64Array
 
-# An old preconditioner underestimates the gap, so a stage aims for a part of `tol`: that is cheaper than another stage.
+# An old preconditioner underestimates the gap. A stage therefore aims for a fraction of `tol`, which is cheaper than
+# another stage.
 _STAGE_TOL = 0.3
-# With the whole Hessian, Newton steps take over where an old preconditioner estimates the gap at the first number, a
-# decrement of 1/200, divided by the cost of the Hessian in evaluations, or a fresh one at a multiple of that.
+# With the whole Hessian, Newton steps take over when an old preconditioner estimates a gap below the first number,
+# which is a decrement of 1/200, divided by the cost of the Hessian in evaluations, or a new one below a multiple of it.
 _NEWTON_FROM, _FRESH = 1e-5, 3
-# If the less accurate f was off by more than this, relative to 1 + |f|, the search on the exact f begins at the start.
+# If the error of the less accurate f exceeds this, relative to 1 + |f|, the search on the exact f begins at the start.
 _ASTRAY = 1e-3
-# After a failed attempt to certify, the next one is made at a lower estimate, but no lower than this share.
+# After a failed attempt to certify, the next attempt waits for a lower estimate, by no more than this factor.
 _LEAST_SHARE = 1e-3
 # How often the first step of a stage is quartered if it goes uphill, and the number of quarterings from which the
-# damping of the next stage is multiplied by the factor. After fewer, it is divided by the factor.
+# damping of the next stage is multiplied by the factor. After fewer quarterings it is divided by the factor.
 _MOST_QUARTERS, _TOO_MANY_QUARTERS = 15, 4
 _LEAST_DAMPING, _MOST_DAMPING, _DAMPING_STEP = 1e-6, 1.0, 30
-# The number of pairs of vectors that L-BFGS remembers, and a smaller one for problems with more parameters than the
-# number between them, where SciPy's bookkeeping would take half of the fit. (2e6 parameters, 20 newsgroups as TF-IDF:
+# The number of pairs of vectors that L-BFGS stores, and a smaller one for problems with more parameters than the number
+# between them, for which SciPy's own operations would take half of the fit. (2e6 parameters, 20 newsgroups as TF-IDF:
 # 3.2 s with 6, 3.9 s with 30, in 19 and 16 iterations.)
 _MEMORY, _LARGE, _MEMORY_IF_LARGE = 30, 2**18, 6
 
@@ -53,14 +55,18 @@ class Preconditioner(LinearChange, Protocol):
     """A linear change of variables for the iterations of a stage. Its string describes it in a few words."""
 
     def stage_length(self, n_stages: int) -> int:
-        """The number of iterations before a new preconditioner pays, after `n_stages` earlier stages."""
+        """The number of iterations after which to build a new preconditioner, given `n_stages` earlier stages."""
+
+
+# Called with the number of iterations, f, the estimated gap and the preconditioner.
+Report: TypeAlias = Callable[[int, float, float, Preconditioner | None], None]
 
 
 @dataclass(frozen=True)
 class Solution:
     """The result of `minimize`: the flat `theta`, f there and its certificate, and f after each iteration.
 
-    `recession` is a step along which f falls for ever, if the search ended because it found one.
+    `recession` is a direction of recession if the search ended because it found one.
     """
 
     theta: Float64Array
@@ -93,38 +99,36 @@ def minimize(
     rough_tol: float | None = None,
     initial_preconditioner: Preconditioner | None = None,
     watch: Callable[[Float64Array, list[float]], bool] | None = None,
-    report: Callable[[int, float, float, Preconditioner | None], None] | None = None,
+    report: Report | None = None,
 ) -> Solution:
     """Minimise `function` from `start`; `precondition` builds a preconditioner for a function, at a point.
 
     The third argument of `precondition` is the damping, a number to add to the curvature of each parameter (K.
     Levenberg, 1944, Quarterly of Applied Mathematics 2(2), 164-168), which is positive if the previous stage's first
-    step was much too long. The fourth is the history of the search: a preconditioner may cost a share of the
-    iterations so far, and one that helped more than others is worth having again.
+    step was much too long. The fourth is the history of the search: the cost allowed for a preconditioner grows with
+    the iterations so far, and the form that helped most is used again.
 
     `exact` is the function to certify if `function` is less accurate, and `hessian` is the Hessian of `exact`, which is
-    used where it pays.
+    used if it is cheap enough.
 
-    With `rough_tol`, the search ends where a preconditioner, which may be old, estimates that the gap is within it. It
-    takes no certificate then, which would cost more than the iterations to a loose tolerance.
+    With `rough_tol`, the search ends as soon as a preconditioner, even an old one, estimates that the gap is within
+    `rough_tol`. It ends without a certificate, which would cost more than the iterations to a loose tolerance.
 
-    `initial_preconditioner` is that of a point near `start`. It saves most of the work where a path of minima is
-    followed.
+    `initial_preconditioner` was built at a point near `start`. It saves most of the work along a path of minima.
 
     `watch` receives theta and the values of f after each iteration, and returns True to stop the search.
 
-    `report` receives the number of iterations, f, the estimated gap and the preconditioner before each stage, and the
-    same with None for the preconditioner at the end.
+    `report` is called before each stage, and at the end with None for the preconditioner.
     """
     exact = exact or function
     point = Point.of(function, start)
     loss_curve = [point.value]
-    # The estimates below which a stage claims to have converged, or to be where Newton steps converge.
+    # The estimates of the gap at which a stage counts as converged, and at which Newton steps take over.
     claim = _STAGE_TOL * tol if rough_tol is None else rough_tol
     newton_from = _NEWTON_FROM / max(1.0, hessian.evaluations if hessian else 1.0)
     recession = None
     damping, stuck, stopped = 0.0, False, False
-    infimum = np.inf  # a number that f can be brought below
+    infimum = np.inf  # the lowest upper bound of min f so far
     lowest = exact.floor - _ASTRAY * (1 + abs(exact.floor))
     at_hand = initial_preconditioner
     stages: list[Stage] = []
@@ -137,7 +141,7 @@ def minimize(
 
     while True:
         n_iter = len(loss_curve) - 1
-        newton = hessian if hessian is not None and hessian.pays(n_iter) else None
+        newton = hessian if hessian is not None and hessian.is_affordable(n_iter) else None
         history = History(n_iter, tuple(stages), claim)
         preconditioner = at_hand or precondition(function, point.theta, damping, history)
         estimate = _estimate(preconditioner, point)
@@ -154,7 +158,7 @@ def minimize(
             estimate = _estimate(preconditioner, point)
         if stuck or given_up or estimate <= near:
             if damping and np.isfinite(estimate):
-                # The damping hides what is left to gain along directions of less curvature.
+                # With damping, the gap along directions of less curvature would be underestimated.
                 preconditioner = precondition(exact, point.theta, 0.0, history)
             needed = hessian if hessian is not None and hessian.is_needed(preconditioner) else newton
             attempt = certify(
@@ -174,7 +178,7 @@ def minimize(
                 proof = dataclasses.replace(proof, gap=max(proof.gap, point.value - infimum))
             if stuck or given_up or stopped or proof.within(tol) or recession is not None:
                 break
-            # The same claim would fail again. The change that a Newton step makes is in proportion to its length.
+            # The same estimate would fail again. The change that a Newton step makes is proportional to its length.
             share = min(1.0, tol / proof.gap if proof.gap > 0 else 1.0, 1.0 if proof.holds else proof.change**-2)
             claim = _STAGE_TOL * min(claim, estimate) * max(share, _LEAST_SHARE)
             newton_from = min(newton_from, claim)
@@ -209,7 +213,7 @@ def minimize(
 
 
 class _TooLong(Exception):
-    """Raised where the first step of a stage goes uphill."""
+    """The first step of a stage goes uphill."""
 
 
 def _stage(
@@ -221,40 +225,23 @@ def _stage(
     max_iter: int,
     accept: Callable[[Point], bool],
 ) -> tuple[Point, int, int]:
-    """The last point that L-BFGS accepted, or `start`, how often its first step was quartered, and the evaluations."""
-    # The first step of L-BFGS-B has unit length. In units of the gradient's length that is the Newton step, which
-    # outliers make up to a thousand times too long; the line search of L-BFGS-B would spend all of its trials on it.
-    unit = float(np.linalg.norm(preconditioner.backward(start.gradient)))
-    for n_quarters in range(_MOST_QUARTERS):
-        try:
-            point, n = _l_bfgs(function, start, preconditioner, unit, target, lowest, max_iter, accept)
-            return point, n_quarters, n_quarters + n
-        except _TooLong:
-            unit /= 4
-    return start, _MOST_QUARTERS, _MOST_QUARTERS
+    """Run L-BFGS-B for one stage.
 
-
-def _l_bfgs(
-    function: Function,
-    start: Point,
-    preconditioner: Preconditioner,
-    unit: float,
-    target: float,
-    lowest: float,
-    max_iter: int,
-    accept: Callable[[Point], bool],
-) -> tuple[Point, int]:
-    """The last point that L-BFGS-B in v, in units of `unit`, accepted, and the number of evaluations."""
+    The results are the last point that it accepted, or `start`, the number of times that its first step was quartered,
+    and the number of evaluations.
+    """
     evaluated = accepted = start
-    gradient_in_v = preconditioner.backward(start.gradient)
-    memory = _MEMORY if start.theta.size <= _LARGE else _MEMORY_IF_LARGE
+    gradient_at_start = gradient_in_v = preconditioner.backward(start.gradient)
+    # The first step of L-BFGS-B has unit length. In units of the gradient's length it is the Newton step, which
+    # outliers make up to a thousand times too long, more than the line search of L-BFGS-B can correct.
+    unit = float(np.linalg.norm(gradient_at_start))
 
     def in_v(v: Float64Array) -> tuple[float, Float64Array]:
+        """f and its gradient at v, in units of `unit`."""
         nonlocal evaluated, gradient_in_v
-        if v.any():  # otherwise v is where L-BFGS-B begins, where f is known
+        if v.any():  # at v = 0, where L-BFGS-B begins, f is known
             is_first_step = evaluated is start
-            theta = start.theta + preconditioner.forward(unit * v)
-            evaluated = Point.of(function, theta)
+            evaluated = Point.of(function, start.theta + preconditioner.forward(unit * v))
             if is_first_step and not evaluated.value < start.value:
                 raise _TooLong
             gradient_in_v = preconditioner.backward(evaluated.gradient)
@@ -262,22 +249,25 @@ def _l_bfgs(
 
     def after_iteration(v: Float64Array) -> None:
         nonlocal accepted
-        if not evaluated.value >= lowest:  # where f is not but by rounding
+        if not evaluated.value >= lowest:  # f is lower only because of rounding
             raise StopIteration
         accepted = evaluated  # the line search ends on the point that it accepts
         if accept(accepted) or np.dot(gradient_in_v, gradient_in_v) / 2 <= target:
             raise StopIteration
 
-    result = optimize.minimize(
-        in_v,
-        np.zeros_like(start.theta),
-        jac=True,
-        method="L-BFGS-B",
-        callback=after_iteration,
-        # Stopping is decided above and in `minimize`, not by relative changes of f or by gradients in units of `unit`.
-        options={"maxiter": max_iter, "maxfun": 100 * max_iter, "maxcor": memory, "ftol": 0, "gtol": 0},
-    )
-    return accepted, result.nfev
+    memory = _MEMORY if start.theta.size <= _LARGE else _MEMORY_IF_LARGE
+    # Stopping is decided above and in `minimize`, not by relative changes of f or by gradients in units of `unit`.
+    options = {"maxiter": max_iter, "maxfun": 100 * max_iter, "maxcor": memory, "ftol": 0, "gtol": 0}
+    for n_quarters in range(_MOST_QUARTERS):
+        try:
+            zero = np.zeros_like(start.theta)
+            result = optimize.minimize(
+                in_v, zero, jac=True, method="L-BFGS-B", callback=after_iteration, options=options
+            )
+            return accepted, n_quarters, n_quarters + result.nfev
+        except _TooLong:
+            unit, evaluated, gradient_in_v = unit / 4, start, gradient_at_start
+    return start, _MOST_QUARTERS, _MOST_QUARTERS
 
 
 def _estimate(preconditioner: Preconditioner, point: Point) -> float:
@@ -287,6 +277,6 @@ def _estimate(preconditioner: Preconditioner, point: Point) -> float:
 
 
 def _extrapolated(curve: list[float]) -> float:
-    """The gap at the end of `curve`, if it falls to the minimum as a geometric series."""
+    """The gap at the end of `curve` if it converges to the minimum as a geometric series."""
     first, second = curve[0] - curve[len(curve) // 2], curve[len(curve) // 2] - curve[-1]
     return second**2 / (first - second) if first > second else 0.0

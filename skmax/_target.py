@@ -1,4 +1,4 @@
-"""The encoding of the user's `y` and weights as the classes, targets and weights of the objective."""
+"""Encodes the `y` and the weights of the user as the classes, targets and weights of the objective."""
 
 import math
 import re
@@ -30,7 +30,7 @@ _NOT_ONE_TYPE = "y must hold labels that can be sorted, of one type: {}."
 
 @contextmanager
 def naming(argument: str, rule: str) -> Iterator[None]:
-    """Add the name and the rule of `argument` to an error that does not name it, as NumPy's errors do not."""
+    """Add the name and the rule of `argument` to errors that do not name it, such as those of NumPy."""
     try:
         yield
     except (TypeError, ValueError, OverflowError) as error:
@@ -49,7 +49,7 @@ class Part:
     labels : ndarray of shape (n_labels,), or None
         The sorted labels; None for distributions.
     values : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_classes)
-        Indices into `labels`; distributions; or, where each distribution is one-hot, indices into their columns.
+        Indices into `labels`; distributions; or, if each distribution is one-hot, indices of their columns.
     n_columns : int
         The number of columns of the distributions; 0 for labels.
     """
@@ -71,7 +71,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Encoding:
-    """The classes and their total weights, which all parts of `y` together determine, and so how each part is encoded.
+    """The classes and their total weights. All parts of `y` together determine it, and each is encoded by it.
 
     Attributes
     ----------
@@ -129,11 +129,11 @@ class Encoding:
         if self.factor is not None:
             values, weight = _apply_class_weight(values, weight, self.factor)
         if not self.present.all():
-            # Rows of an absent class have weight zero, so their index may be any.
+            # Rows of an absent class have weight zero, so their index is arbitrary.
             present = self.present
             values = values[:, present] if values.ndim == 2 else np.maximum(np.cumsum(present) - 1, 0)[values]
         if weight is not None:
-            # Large weights would overflow float32, and f depends only on their shares.
+            # Large weights would overflow float32, and f depends only on their ratios.
             weight = np.ldexp(weight, -math.frexp(self.weight_sum)[1])
         return Target(self, values, weight)
 
@@ -146,10 +146,10 @@ class Target:
     ----------
     encoding : Encoding
     values : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_present)
-        The index of each row's class among the present ones; or, where some row has several classes, each row's
+        The index of each row's class among the present ones; or, if some rows have several classes, each row's
         distribution over the present ones.
     sample_weight : ndarray of float64, shape (n_samples,), or None
-        The weights times the class weights, in units of a power of two close to their sum.
+        The weights times the class weights, in units of a power of two that is close to their sum.
     """
 
     encoding: Encoding
@@ -196,7 +196,7 @@ def all_labels(parts: Sequence[tuple[NDArray | None, int]], classes: ArrayLike |
     found = labels[0]
     if len(labels) > 1:
         of_text = {part.dtype.kind in "OSTU" for part in labels}
-        # Without this, NumPy would convert numbers beside text to text.
+        # As objects, since NumPy would convert numbers to text if some labels are text.
         found = _unique(np.concatenate(labels if len(of_text) == 1 else [part.astype(object) for part in labels]))[0]
     if known is None:
         return found
@@ -244,7 +244,7 @@ def encode_target(
 def check_sample_weight(
     sample_weight: ArrayLike | None, n_samples: int, *, may_be_zero: bool = False
 ) -> Float64Array | None:
-    """Check that the weights are non-negative, finite and not all zero. A single number is the weight of every row."""
+    """Check that the weights are non-negative, finite and not all zero. A single number applies to every row."""
     if sample_weight is None:
         return None
     with naming("sample_weight", "finite numbers of at least 0, one for each row of X, or one for all"):
@@ -273,7 +273,7 @@ def _check_classes(classes: ArrayLike) -> NDArray:
             raise ValueError(f"classes must be one-dimensional; got shape {labels.shape}.")
         unique = np.unique(labels)
     if labels.dtype.kind == "U" and isinstance(classes, list | tuple) and not all(isinstance(k, str) for k in classes):
-        raise TypeError(f"classes must be labels of one type; got {classes!r}.")  # which NumPy would convert to text
+        raise TypeError(f"classes must be labels of one type; got {classes!r}.")  # NumPy has converted them to text
     if len(unique) < max(len(labels), 2):
         raise ValueError(f"classes must be at least 2 different labels; got {labels.tolist()}.")
     return unique
@@ -283,7 +283,7 @@ def _unique_labels(y: NDArray) -> tuple[NDArray, NDArray]:
     if y.dtype.kind in "biuU":
         found = _unique(y)
         if 2 * len(found[0]) <= len(y):
-            return found  # scikit-learn's check, which takes a tenth of the fit of a small table, has no objection
+            return found  # without scikit-learn's check, which passes, and takes a tenth of the fit of a small table
     try:
         check_classification_targets(y)
     except TypeError as error:
@@ -299,7 +299,7 @@ def _unique(labels: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def as_distributions(y: ArrayLike, *, n_classes: int | None = None) -> NDArray | None:
-    """`y`, checked to be one distribution per row; or None if it is one-dimensional or a single column: labels."""
+    """`y`, checked to hold one distribution per row; None if it holds labels, in one dimension or a single column."""
     if sparse.issparse(y):
         raise TypeError("y must be dense; got a sparse array: pass distributions over the classes as y.toarray().")
     rows = np.asarray(y)
@@ -331,7 +331,7 @@ def _label_columns(n_columns: int, known: NDArray | None, classes: ArrayLike | N
 
 def _class_factors(class_weight: Mapping[Any, float] | str, labels: NDArray, total: Float64Array) -> Float64Array:
     if isinstance(class_weight, str):
-        # "balanced": all present classes get the same total weight, and the sum over the classes does not change.
+        # "balanced": all present classes get the same total weight, and the sum of all weights stays the same.
         return np.divide(total.sum(), np.count_nonzero(total) * total, out=np.zeros_like(total), where=total > 0)
     factor = np.ones(len(labels))
     position = {label: k for k, label in enumerate(labels.tolist())}
@@ -359,12 +359,12 @@ def _as_number(value: Any) -> float:
 def _apply_class_weight(
     values: NDArray, weight: Float64Array | None, factor: Float64Array
 ) -> tuple[NDArray, Float64Array]:
-    """Weight the classes as though each row stood once for each class k, with weight s_i y_ik c_k."""
+    """Apply class weights c as if each row were repeated for each class k, with weight s_i y_ik c_k."""
     if values.ndim == 1:
         share = factor[values]
     else:
         values = values * factor
         share = values.sum(axis=1)
-        # A row with no weight left gets a uniform distribution, which does not count.
+        # A row without any weight gets a uniform distribution, which has no effect.
         values = np.divide(values, share[:, None], out=np.full_like(values, 1 / len(factor)), where=share[:, None] > 0)
     return values, share if weight is None else weight * share

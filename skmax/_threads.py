@@ -1,9 +1,8 @@
-"""Threads over ranges of rows, with the linear algebra library held to one thread meanwhile.
+"""Threads over ranges of rows, while the linear algebra library is limited to one thread.
 
-NumPy's reductions and ufuncs run on one thread and release the interpreter lock, as its matrix products do: one
-Python thread for each range of rows keeps all cores busy on all of the work. The products' own threads would gain
-little on blocks that fit the cache, and cost up to 70 times the whole fit where another process wants the cores,
-because they spin while they wait.
+NumPy's reductions, ufuncs and matrix products release the interpreter lock, so one Python thread for each range of rows
+keeps all cores busy. The threads of the linear algebra library would gain little on blocks that fit into the cache.
+Because they spin while they wait, they would make a fit up to 70 times as slow if another process used the same cores.
 """
 
 import functools
@@ -20,22 +19,22 @@ from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 
-# A thread takes about 0.1 ms to start: less work than this many multiplications is done sooner without.
+# Starting a thread takes about 0.1 ms: less work than this many multiplications is faster on one thread.
 _THREADING_PAYS = 2**21
 
 
 @functools.cache
 def _linear_algebra() -> ThreadpoolController:
-    # Looking through the loaded libraries takes a millisecond; NumPy's and SciPy's are loaded by now.
+    # Searching the loaded libraries takes a millisecond. Those of NumPy and SciPy are loaded by now.
     return ThreadpoolController().select(user_api="blas")
 
 
 class _OneThread:
-    """Holds the linear algebra to one thread while any fit runs: limits are global, and fits may run in threads.
+    """Limits the linear algebra to one thread while any fit runs: limits are global, and fits may run in threads.
 
-    An interrupt may come between any two steps of `enter` and `leave`. Therefore `leave` gives back whatever was taken
-    until then, and does no harm if nothing was. Callers of `enter` call `leave` twice, as one interrupt cannot cut both
-    short. This requires a reentrant lock, which a thread can release if it holds it.
+    An interrupt may occur between any two steps of `enter` and `leave`. Therefore `leave` releases whatever `enter` has
+    acquired so far, possibly nothing. Callers of `enter` call `leave` twice, because a single interrupt cannot cut both
+    calls short. This requires a reentrant lock, which the thread that holds it can release.
     """
 
     def __init__(self) -> None:
@@ -43,13 +42,13 @@ class _OneThread:
         self.renew()
 
     def renew(self) -> None:
-        """Start afresh in a forked process, in which the threads that fitted, or held the lock, do not exist."""
+        """Reset the state in a forked process, in which the threads that were fitting or held the lock do not exist."""
         self._lock = threading.RLock()
         self._users: set[object] = set()
         self._restore()
 
     def enter(self, user: object) -> int:
-        """Hold the linear algebra to one thread until `user` leaves; return the number of threads allowed before."""
+        """Limit the linear algebra to one thread until `user` leaves; return the number of threads allowed before."""
         try:
             self._lock.acquire()
             controllers = _linear_algebra().lib_controllers
@@ -80,7 +79,7 @@ class _OneThread:
             self._before = None
 
     def _release(self) -> None:
-        with suppress(RuntimeError):  # once this thread does not hold it
+        with suppress(RuntimeError):  # raised when this thread no longer holds the lock
             while True:
                 self._lock.release()
 
@@ -91,10 +90,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class Workers:
-    """Maps functions over the rows or classes, on threads; the results come in the order of the arguments."""
+    """Maps functions over rows or classes on threads. The results are in the order of the arguments."""
 
-    def __init__(self, n_threads: int = 1) -> None:
+    def __init__(self, n_threads: int = 1, user: object = None) -> None:
         self.n_threads = n_threads
+        self._user = user
         self._pool = ThreadPoolExecutor(n_threads - 1) if n_threads > 1 else None
         self._process = os.getpid()
 
@@ -106,18 +106,27 @@ class Workers:
         return [function(ranges[0]), *(other.result() for other in others)]
 
     def map_ranges(self, function: Callable[[slice], T], n: int, cost: int) -> list[T]:
-        """`function(range)` of the ranges that make up `n` things, of `cost` multiplications each.
+        """`function(range)` of the ranges that make up `n` items, of `cost` multiplications each.
 
-        There is one range for each thread where that pays.
+        There is one range for each thread, or a single range if there is little to do.
         """
         n_ranges = self.n_threads if n * cost >= _THREADING_PAYS else 1
         edges = [n * i // n_ranges for i in range(n_ranges + 1)]
         return self.map(function, [slice(*edge) for edge in itertools.pairwise(edges)])
 
     def map_each(self, function: Callable[[int], T], n: int, cost: int) -> list[T]:
-        """`function(k)` of each k below `n`, as for loops over classes."""
+        """`function(k)` of each k below `n`, for loops over classes."""
         parts = self.map_ranges(lambda range_: [function(k) for k in range(range_.start, range_.stop)], n, cost)
         return list(itertools.chain.from_iterable(parts))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Restore the threads of the linear algebra for a part of a `workers()` block."""
+        _one_thread.leave(self._user)
+        try:
+            yield
+        finally:
+            _one_thread.enter(self._user)
 
     def close(self) -> None:
         if self._pool is not None:
@@ -128,15 +137,15 @@ class Workers:
 def workers(n_threads: int | None = None) -> Iterator[Workers]:
     """As many workers as the cores and the limits of threadpoolctl, joblib and OMP_NUM_THREADS allow.
 
-    A fit inside a process of joblib's, or in a thread beside another fit, may use fewer threads, or a single one. With
-    `n_threads`, there are that many, whatever the limits.
+    A fit in a joblib process, or in a thread beside another fit, may have fewer threads or a single one. `n_threads`
+    overrides the limits.
     """
     user = object()
     pool: Workers | None = None
     try:
         try:
             allowed = _one_thread.enter(user)
-            pool = Workers(n_threads or (min(allowed, joblib.cpu_count()) if allowed > 1 else 1))
+            pool = Workers(n_threads or (min(allowed, joblib.cpu_count()) if allowed > 1 else 1), user)
             yield pool
         finally:
             if pool is not None:

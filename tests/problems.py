@@ -1,7 +1,7 @@
 """What several test files build."""
 
 from skmax._objective import Objective
-from skmax._problem import Problem, local_objective
+from skmax._problem import Problem
 from skmax._samples import samples_of
 from skmax._target import encode_target
 
@@ -15,4 +15,4 @@ def objective_of(X, target, weight=None, *, n_classes, n_logits, weight_decay, f
 def problem_of(X, y, pool=None):
     """The problem of labels in memory."""
     target = encode_target(y, classes=None, class_weight=None, sample_weight=None)
-    return Problem.of(local_objective(X, target, fit_intercept=True, pool=pool), target.encoding)
+    return Problem.of(target.samples(X, fit_intercept=True, pool=pool), target.encoding)

@@ -8,8 +8,9 @@ from scipy.special import logsumexp
 from test_solver import Quadratic, Scaled, Smooth
 
 from skmax import SoftmaxRegression
-from skmax._certificate import Certificate, Point, Steps, certify
+from skmax._certificate.base import Certificate, Point, Steps
 from skmax._certificate.bound import bound, reach, without_far_rows
+from skmax._certificate.certify import certify
 from skmax._certificate.conjugate_gradients import by_conjugate_gradients
 from skmax._columns import ColumnStats
 from skmax._hessian.factored import FactoredHessian

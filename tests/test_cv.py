@@ -376,11 +376,20 @@ def test_approximate_leave_one_out_refuses_what_it_cannot_do():
         ({"scoring": "beauty"}, "'scoring' parameter"),
         ({"cv": 1000}, "n_splits=1000"),
         ({"cv": []}, r"cv must give at least one fold; got none from \[\]"),
-        ({"cv": iter([])}, "cv must give at least one fold.*One fit uses an iterator up: pass a list"),
-        ({"cv": [1, 2]}, "cv must give two arrays of rows for each fold.*for fold 0: .*int"),
-        ({"cv": [([0, 60, 120], [1]), ([0],)]}, "cv must give two arrays of rows for each fold.*for fold 1: "),
-        ({"cv": [([0, 60, 120], [150])]}, "cv must give two arrays of rows for each fold.*for fold 0: index 150"),
-        ({"cv": [(range(150), np.zeros(150, bool))]}, "cv must leave rows to fit and rows to judge; got 150 and 0 in"),
+        ({"cv": iter([])}, "cv must give at least one fold.*An iterator is exhausted by one fit: pass a list"),
+        ({"cv": [1, 2]}, "cv must give the training rows and .*for fold 0: .*int"),
+        (
+            {"cv": [([0, 60, 120], [1]), ([0],)]},
+            "cv must give the training rows and .*for fold 1: ",
+        ),
+        (
+            {"cv": [([0, 60, 120], [150])]},
+            "cv must give the training rows and .*for fold 0: index 150",
+        ),
+        (
+            {"cv": [(range(150), np.zeros(150, bool))]},
+            "cv must give training rows and test rows.*got 150 and 0 in",
+        ),
     ],
 )
 def test_errors_name_the_parameter_and_leave_an_earlier_fit(parameters, message):
@@ -524,9 +533,7 @@ def test_rough_fits_on_folds_give_the_scores_of_exact_ones_to_a_part_of_their_st
     decays = np.geomspace(0.1, 1e-6, n_decays)
     rough = SoftmaxRegressionCV(decays, cv=3).fit(X, y)
     certified = Options(1e-8, 1000)
-    monkeypatch.setattr(
-        "skmax._folds.fits_along", lambda problem, decays, _: iter(fit_path(problem, decays, certified))
-    )
+    monkeypatch.setattr("skmax._folds.fit_path", lambda problem, decays, _: iter(fit_path(problem, decays, certified)))
     exact = SoftmaxRegressionCV(decays, cv=3).fit(X, y)
     assert rough.weight_decay_ == exact.weight_decay_
     error = exact.scores_[:, decays == exact.weight_decay_].std() / np.sqrt(2)

@@ -364,7 +364,7 @@ def test_errors_come_before_any_work(client):
     unknown = X[X[:, 0] > 0]
     with pytest.raises(TypeError, match="y must be a Dask collection in the partitions of X"):
         model.fit(unknown, WINE[1])
-    with pytest.raises(ValueError, match="y must be in the partitions of X, 4; got 1"):
+    with pytest.raises(ValueError, match="y must have as many partitions as X, 4; got 1"):
         model.fit(unknown, y.rechunk(-1))
     with pytest.raises(ValueError, match="got one class"):
         model.fit(X, chunked(np.zeros(178), 50))
@@ -402,7 +402,7 @@ def test_a_number_as_weight(client):
 
 
 def test_without_a_client():
-    with pytest.raises(ValueError, match="client=None takes the current client, and there is none"):
+    with pytest.raises(ValueError, match="client=None uses the current client, but there is none"):
         DaskSoftmaxRegression().fit(chunked(WINE[0], 50), chunked(WINE[1], 50))
 
 

@@ -61,7 +61,7 @@ def test_coefficients_along_the_path():
     np.testing.assert_array_equal(lines[5].get_ydata(), display.coefficients[:, 1, 1])
     assert [text.get_text() for text in display.coefficient_ax_.get_legend().get_texts()] == ["0", "1", "2"]
     assert display.coefficient_ax_.get_xlabel() == "weight decay"
-    with pytest.raises(ValueError, match="ax must be 2 axes for what there is to draw; got 1"):
+    with pytest.raises(ValueError, match="ax must hold 2 axes for this plot; got 1"):
         display.plot(ax=display.ax_)
     two = PathDisplay.from_estimator(SoftmaxRegressionCV([1.0, 0.1]).fit(X[:100], y[:100]), X[:100], y[:100])
     assert two.classes == [1]
@@ -127,7 +127,7 @@ def test_logits_of_an_estimator():
         SoftmaxDisplay.from_estimator(two, X[:2])
     with pytest.raises(ValueError, match=r"got shape \(2,\) for 3 classes"):
         SoftmaxDisplay.from_predictions([1.0, 2.0], classes=["a", "b", "c"])
-    with pytest.raises(ValueError, match="ax must be 2 axes"):
+    with pytest.raises(ValueError, match="ax must hold 2 axes"):
         SoftmaxDisplay.from_predictions([1.0, 2.0], ax=axes[0])
 
 

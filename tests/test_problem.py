@@ -29,11 +29,11 @@ def test_a_search_by_approximate_leave_one_out_measures_its_data_once(X_and_y, m
 @pytest.mark.parametrize("X_and_y", [IRIS, wide()], ids=["iris", "wide"])
 def test_a_problem_gives_the_same_fit_again_and_on_other_threads(X_and_y):
     pool = Workers(2)
-    one = problem_of(*X_and_y, pool)
+    one, other = problem_of(*X_and_y, pool), problem_of(*X_and_y)
     decay, options = one.decay("1/n_samples"), Options(1e-6, 1000)
     [first], [second] = (fit_path(one, [decay], options) for _ in range(2))
     pool.close()
-    [third] = fit_path(one.on(Workers()), [decay], options)  # so little work that one thread does it in any case
+    [third] = fit_path(other, [decay], options)  # so little work that one thread does it in any case
     model = SoftmaxRegression().fit(*X_and_y)
     for fit in (first, second, third):
         for name, value in fit.attributes().items():

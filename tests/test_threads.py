@@ -51,8 +51,8 @@ def test_the_answer_does_not_depend_on_the_threads(monkeypatch, n_threads):
     used = []
 
     class Forced(Workers):
-        def __init__(self, _):
-            super().__init__(n_threads)
+        def __init__(self, _, user):
+            super().__init__(n_threads, user)
             used.append(n_threads)
 
     monkeypatch.setattr(_threads, "Workers", Forced)

@@ -1,8 +1,8 @@
-"""How far f is above its minimum: a bound where the whole Hessian is available, an estimate elsewhere.
+"""The gap, f less its minimum: an upper bound if the whole Hessian is available, and otherwise an estimate.
 
-Half the squared Newton decrement, lambda^2 / 2 with lambda^2 = g^T H^-1 g, is the gap of a parabola. The loss is not
-one, but it is generalised self-concordant (F. Bach, 2010, Self-concordant analysis for logistic regression, Electronic
-Journal of Statistics 4, 384-414), and that says how far it can be from one.
+Half the squared Newton decrement, lambda^2 / 2 with lambda^2 = g^T H^-1 g, is the gap of a quadratic function. The loss
+is not quadratic, but it is generalised self-concordant (F. Bach, 2010, Self-concordant analysis for logistic
+regression, Electronic Journal of Statistics 4, 384-414), which limits how far it is from a quadratic function.
 
 Along a line, phi(tau) = f(theta + tau d), a row adds to phi'' the variance, under its probabilities, of the change of
 its logits, and to phi''' their third central moment, which is at most the range of the change times the variance. So
@@ -16,11 +16,12 @@ with R, and <g, d> >= -lambda r, the right hand side is at least its minimum ove
 
     f(theta) - min f  <=  lambda^2 psi(t),    psi(t) = [ t + (1 - t) log(1 - t) ] / t^2,    t = lambda c < 1.
 
-psi grows from 1/2 at t = 0, the parabola, to 1 at t = 1. Where t >= 1, nothing is known: outliers make c large.
+psi grows from 1/2 at t = 0, the value for a quadratic function, to 1 at t = 1. For t >= 1 there is no bound; outliers
+make c large.
 
 Along the line of the Newton step alone, the same inequality holds with the change R that this step makes in place of t.
-It estimates the whole gap, and is used where c cannot be computed. R also says how much the Hessian can have changed
-between two points: H(theta + d) lies between exp(-R) and exp(R) times H(theta).
+This serves as an estimate of the whole gap if c cannot be computed. R also limits the change of the Hessian between two
+points: H(theta + d) lies between exp(-R) and exp(R) times H(theta).
 
 Rows that the model is sure of leave directions in which the penalty has most of the curvature, and a Newton step may
 change all rows by R >= 1 without being wrong. With rho the share of the penalty in ||d||_H^2, which is the same all
@@ -38,10 +39,11 @@ conjugate gradients, it is least at tau = log(1 + R) / R, which gives a lower bo
 
     f(theta) - min f  >=  ||d||_H^2 [ (1 + R) log(1 + R) - R ] / R^2.
 
-What an attempt to certify found to be left, and has not been gained since, is still left at the next attempt.
+If an attempt to certify has found a lower bound of the gap, what f has not fallen by since then is still a lower bound
+at the next attempt.
 
-A few rows may make c so large that the bound is void: outliers about which the model is so sure that they have next to
-no curvature. Without these rows D, f is smaller by their losses, which are positive, so that
+A few rows may make c so large that the bound is void: outliers that the model classifies with near certainty, so that
+they have almost no curvature. Without these rows D, f is smaller by their losses, which are positive, so that
 
     f - min f  <=  sum_D (s_i / S) loss_i  +  (f_-D - min f_-D),
 
@@ -60,7 +62,7 @@ from skmax._samples import Float64Array
 # Below this t, psi equals 1/2 + t/6 to the digits that its own formula would lose.
 _FLAT = 1e-4
 _ROUNDING = 1e-12  # of f, relative to 1 + |f|
-# A step that changes every logit by less than this is so short that f is close to a parabola along it.
+# f is close to quadratic along a step that changes every logit by less than this.
 SMALL = 0.1
 
 
@@ -75,7 +77,7 @@ class Function(Protocol):
 
     @property
     def has_weak_penalty(self) -> bool:
-        """Whether there may be directions of next to no curvature."""
+        """Whether there may be directions of almost no curvature."""
 
     def hessian_product(self, theta: Float64Array, direction: Float64Array) -> Float64Array: ...
 
@@ -83,13 +85,13 @@ class Function(Protocol):
         """The R of the module's docstring."""
 
     def mean_change(self, step: Float64Array) -> float:
-        """The mean of the ranges of which R is the largest."""
+        """The mean over the rows of the range whose maximum is R."""
 
     def penalty_curvature(self, step: Float64Array) -> float:
         """The second derivative of the penalty along `step`."""
 
     def receding(self, step: Float64Array) -> Float64Array | None:
-        """The part of `step` along which f falls for ever, or None."""
+        """The part of `step` that is a direction of recession, along which f falls without end, or None."""
 
 
 class LinearChange(Protocol):
@@ -111,7 +113,7 @@ class Point:
         return cls(theta, *function(theta))
 
     def is_above(self, other: "Point") -> bool:
-        """Whether f is larger here by more than rounding explains."""
+        """Whether f is larger here than at the `other` point by more than rounding errors."""
         return not self.value <= other.value + _ROUNDING * (1 + abs(other.value))
 
 
@@ -126,13 +128,13 @@ class Certificate:
     change : float
         t or R.
     is_bound : bool
-        Whether the gap is an upper bound and not just an estimate.
+        Whether the gap is an upper bound, and not just an estimate.
     by_penalty : bool
         Whether the gap is lambda^2 / (2 rho), which holds for any R.
     least : float
         A lower bound of the gap.
     doubt : float
-        How many times as large the gap may be.
+        The factor by which the true gap may be larger.
     """
 
     gap: float
@@ -153,7 +155,7 @@ class Certificate:
         return self.change < 1 or self.by_penalty
 
     def at_infinity(self) -> "Certificate":
-        """The same gap where there is no minimum that the point could be near, so that it certifies nothing."""
+        """The same gap without a certificate, as there is no minimum that the point could be near."""
         return dataclasses.replace(self, change=np.inf, by_penalty=False)
 
     def within(self, tol: float) -> bool:
@@ -167,7 +169,7 @@ def _psi(t: float) -> float:
 
 
 def lower_bound(square: float, change: float) -> float:
-    """The lower bound of the gap, of a step with ||d||_H^2 = `square` that makes the `change` R."""
+    """The lower bound of the gap that follows from a step with ||d||_H^2 = `square` and the change R = `change`."""
     if not change < np.inf:
         return 0.0
     share = ((1 + change) * np.log1p(change) - change) / change**2 if change > _FLAT else 1 / 2 - change / 6
@@ -175,7 +177,7 @@ def lower_bound(square: float, change: float) -> float:
 
 
 class Steps:
-    """The steps that an attempt may take: at most `left`. `accept` sees each, and returns True to end them."""
+    """The steps that an attempt may still take. `accept` is called after each, and returns True to stop."""
 
     def __init__(self, left: int, accept: Callable[[Point], bool]) -> None:
         self.left = left
@@ -192,12 +194,13 @@ class Attempt:
     Attributes
     ----------
     point : Point
-        The point where the attempt ended: where it began, or a lower one.
+        The point where the attempt ended: the point where it began, or one with a lower f.
     proof : Certificate
+        The certificate at that point.
     preconditioner : LinearChange
-        That of a point nearby.
+        The preconditioner of a point nearby.
     recession : ndarray of shape (n_parameters,), or None
-        A step along which f falls for ever, if one was found.
+        A direction of recession, if one was found.
     """
 
     point: Point

@@ -1,4 +1,4 @@
-"""The upper bound of the gap, which needs the c of `skmax._certificate.base`, without some rows if necessary."""
+"""The upper bound of the gap, by the c of `skmax._certificate.base`; if necessary, some rows are left out."""
 
 import dataclasses
 
@@ -11,18 +11,18 @@ from skmax._hessian.factored import FactoredHessian
 from skmax._hessian.whole import WholeHessian
 from skmax._samples import Block, Float64Array, LocalSamples, Maximum
 
-# How often rows are left out of a bound, and the change that a step as long as the decrement makes in the logits of a
-# row, beyond which the row is left out.
+# The number of times that rows may be left out. A row is left out if a step as long as the decrement changes its logits
+# by more than the second number.
 _DROPS, _NEAR = 3, 0.1
 
 
 def bound(
     hessian: WholeHessian, change: FactoredHessian, theta: Float64Array, stretch: float, decrement: float
 ) -> Certificate:
-    """A bound of the gap at `theta` from the Hessian of a nearby point in `change`, without some rows if necessary.
+    """Bound the gap at `theta` by the Hessian of a nearby point, which `change` factors.
 
-    A step of unit length in the Hessian at `theta` has at most the length `stretch` in that of `change`, which is also
-    what `decrement` is measured in.
+    The `decrement` is a length in the Hessian of `change`. A step of unit length in the Hessian at `theta` is at most
+    `stretch` long in the Hessian of `change`.
     """
     first = proof = Certificate.of(stretch * decrement, stretch**2 * reach(hessian, change) * decrement, is_bound=True)
     dropped, share = 0.0, 1.0
@@ -52,9 +52,10 @@ def reach(hessian: WholeHessian, change: FactoredHessian) -> float:
 def without_far_rows(
     hessian: WholeHessian, theta: Float64Array, change: FactoredHessian, limit: float
 ) -> tuple[WholeHessian, float, float] | None:
-    """The Hessian without the rows whose reach is above `limit`, their share of f, and the others' of the weight.
+    """Leave out the rows whose reach is above `limit`.
 
-    None if all rows would be left out, or none.
+    The results are the Hessian of the other rows, the part of f that the left-out rows account for, and the fraction of
+    the weight that the others have. They are None if all rows would be left out, or none.
     """
     whole, columns, steps = hessian.objective, hessian.columns, change.longest_steps()
     if not np.isfinite(steps).all():

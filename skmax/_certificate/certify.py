@@ -1,4 +1,4 @@
-"""The choice of how to certify a point: by Newton steps and a bound, or by an estimate."""
+"""Certify that a point is near the minimum: by Newton steps and a bound, or by an estimate."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from skmax._certificate.infinity import to_infinity
 from skmax._certificate.newton import by_newton
 from skmax._hessian.whole import WholeHessian
 
-_HOPELESS = 3.0  # times `tol`: the estimate of a gap that is known to be larger is not refined
+_HOPELESS = 3.0  # An estimate is not refined once the gap is known to exceed `tol` by this factor.
 
 
 def certify(
@@ -24,16 +24,16 @@ def certify(
     steps: Steps,
     final: bool,
 ) -> Attempt:
-    """Bound or estimate the gap at `point`, or at a lower point that `steps` lead to on the way.
+    """Bound or estimate the gap at `point`, or at a lower point to which the attempt takes some of the `steps`.
 
-    `hessian` is None where measuring the whole Hessian would take too long. The `final` attempt estimates the gap even
-    if it is far above `tol`, and takes steps that are normally left to L-BFGS, which is better at them.
+    `hessian` is None if measuring the whole Hessian would take too long. The `final` attempt estimates the gap even if
+    it is far above `tol`, and takes long steps, which are otherwise left to L-BFGS.
     """
     floor = Certificate(max(0.0, point.value - function.floor), 0.0, is_bound=True)
     if hessian is not None:
         attempt, step = by_newton(function, point, preconditioner, hessian, steps, final)
         if not attempt.proof.holds and attempt.preconditioner.is_singular():
-            # Products of the Hessian with vectors have more digits than its factor.
+            # Products of the Hessian with vectors are more accurate than its factor.
             proof, _ = by_conjugate_gradients(function, attempt.point, attempt.preconditioner)
             if proof.change < SMALL:
                 attempt = dataclasses.replace(attempt, proof=proof)
@@ -51,7 +51,7 @@ def certify(
     if attempt.proof.gap <= tol and (receding := function.receding(step)) is not None:
         return to_infinity(function, attempt, receding, hessian, tol, steps)
     if hessian is None and steps.left > 0:  # otherwise they have been taken already
-        # The whole step first: rows that the model is sure of may change a lot without harm.
+        # The whole step first: large changes of rows that are almost certain do no harm.
         for share in (1.0, 1 / max(1.0, attempt.proof.change)):
             further = Point.of(function, point.theta + share * step)
             if further.value < point.value:

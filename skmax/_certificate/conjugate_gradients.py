@@ -1,4 +1,4 @@
-"""An estimate of the gap by conjugate gradients, where measuring the whole Hessian would take too long."""
+"""An estimate of the gap by conjugate gradients, for problems whose whole Hessian would take too long to measure."""
 
 import dataclasses
 
@@ -9,37 +9,35 @@ from skmax._certificate.base import Certificate, Function, LinearChange, Point, 
 from skmax._hessian.factored import FactoredHessian
 from skmax._samples import Float64Array
 
-# Conjugate gradients end where the residual adds no more than a fifth to the squared decrement, or after this number of
-# steps or this share of the iterations, whichever is more: a fifth of a fit, as a step takes as long as two iterations.
+# Conjugate gradients end when the residual adds no more than a fifth to the squared decrement, or after this number of
+# steps or this fraction of the iterations, whichever is more. A step takes as long as two iterations, so that the
+# fraction amounts to a fifth of a fit.
 _GAP_SLACK, _GAP_STEPS, _GAP_STEPS_SHARE = 1.2, 10, 0.1
-# How many times as large as the estimate the gap may be if they end before that, as they have not seen directions of
-# next to no curvature.
+# If they end before the residual is small, the gap may be larger than the estimate by this factor, because of
+# directions of almost no curvature.
 _UNSETTLED = 30
 # The least rho, and the least mean change relative to R, for which the gap follows from the penalty alone.
 _LEAST_SHARE, _EVEN = 0.15, 0.2
-_NO_CURVATURE, _NOTHING = 1e-100, 1e-20  # the latter of the squared gradient, which rounding leaves
+_NO_CURVATURE = 1e-100
+_NOTHING = 1e-20  # of the squared gradient: a residual that is due to rounding
 
 
 def affordable_steps(n_iter: int) -> int:
-    """The number of steps that are worth taking after `n_iter` iterations."""
+    """The number of steps that a fit of `n_iter` iterations can afford."""
     return max(2, min(_GAP_STEPS, n_iter), int(_GAP_STEPS_SHARE * n_iter))
 
 
 def by_conjugate_gradients(
-    function: Function,
-    point: Point,
-    preconditioner: LinearChange,
-    n_steps: int = _GAP_STEPS,
-    enough: float = np.inf,
+    function: Function, point: Point, preconditioner: LinearChange, n_steps: int = _GAP_STEPS, enough: float = np.inf
 ) -> tuple[Certificate, Float64Array]:
     """An estimate from lambda^2 = g^T H^-1 g at `point`, by conjugate gradients on H d = g, and the Newton step -d.
 
     g^T d grows with every step towards lambda^2; with a good preconditioner, two or three steps are enough. The rest is
     r^T H^-1 r, with r = g - H d, which is at most ||r||^2 over the smallest eigenvalue of H in the preconditioner's
-    coordinates. That is estimated by the smallest Ritz value, or by 1 if the Ritz value is larger: the first steps,
-    which a bad preconditioner wastes on directions of far too much curvature, say nothing about the others. With a weak
-    penalty, and unless the preconditioner stands for the whole Hessian, two or three steps do not see directions of
-    next to no curvature.
+    coordinates. The smallest Ritz value estimates this eigenvalue, or 1 does if the Ritz value is larger: with a bad
+    preconditioner, the first steps only explore directions of far too much curvature and carry no information on the
+    others. With a weak penalty, two or three steps also miss directions of almost no curvature, unless the
+    preconditioner is the whole Hessian.
     """
     in_doubt = function.has_weak_penalty and not isinstance(preconditioner, FactoredHessian)
     least_steps = _GAP_STEPS if in_doubt else 2
@@ -54,7 +52,7 @@ def by_conjugate_gradients(
         product = preconditioner.backward(function.hessian_product(point.theta, preconditioner.forward(direction)))
         curvature = float(np.dot(direction, product)) / square if square > 0 else 0.0
         if not 0 < curvature < np.inf:
-            upper = upper if square == 0 else np.inf  # only rounding is left
+            upper = upper if square == 0 else np.inf  # the rest is rounding
             break
         diagonal.append(curvature + ratio * last)
         decrement += square / curvature

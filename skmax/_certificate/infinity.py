@@ -1,4 +1,4 @@
-"""What is left to gain where f falls for ever along some direction, so that its minimum is at infinity."""
+"""The gap if f falls without end along some direction, so that its minimum is at infinity."""
 
 import dataclasses
 
@@ -13,14 +13,9 @@ _MOST_STEPS = 20  # of Newton's, far along the direction
 
 
 def to_infinity(
-    function: Function,
-    attempt: Attempt,
-    step: Float64Array,
-    hessian: WholeHessian | None,
-    tol: float,
-    steps: Steps,
+    function: Function, attempt: Attempt, step: Float64Array, hessian: WholeHessian | None, tol: float, steps: Steps
 ) -> Attempt:
-    """`attempt` where f falls for ever along `step`, if the remaining gain in other directions can be estimated."""
+    """Continue an `attempt` that found the direction of recession `step`: estimate the gap in the other directions."""
     whole = INFINITY / function.largest_change(step) * step
     far, proof = approach_infinity(function, attempt.point, whole, hessian, attempt.proof, tol)
     if proof.holds and proof.gap <= tol:
@@ -32,18 +27,13 @@ def to_infinity(
 
 
 def approach_infinity(
-    function: Function,
-    point: Point,
-    step: Float64Array,
-    hessian: WholeHessian | None,
-    proof: Certificate,
-    tol: float,
+    function: Function, point: Point, step: Float64Array, hessian: WholeHessian | None, proof: Certificate, tol: float
 ) -> tuple[Point, Certificate]:
-    """A point beyond `step`, and what is known of the gap at `point` by it.
+    """A point far along `step`, and the certificate of `point` that it implies.
 
-    At a point so far along a direction that its own gain is exhausted, except for what underflows, f has a minimum in
-    the other directions, or falls for ever along one of them as well. Newton steps lead there. If they do not, what
-    looked like a direction to infinity may be the effect of outliers, and the search continues from the point far
+    Far enough along a direction of recession, f has fallen along it by all but what underflows. There f has a minimum
+    in the other directions, to which Newton steps lead, or another direction of recession. If Newton steps do not lead
+    there, the apparent direction of recession may be due to outliers, and the search continues from the point far
     along. Without a `hessian`, `proof` stands for the gap in the other directions.
     """
     far = Point.of(function, point.theta + step)

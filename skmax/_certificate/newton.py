@@ -10,31 +10,26 @@ from skmax._hessian.factored import FactoredHessian
 from skmax._hessian.whole import WholeHessian
 from skmax._samples import Float64Array
 
-# Newton steps end at this decrement: logits are then within this distance, times the spread of the rows, of those at
-# the minimum. The second number of Hessians may be built whatever they cost, up to the third if they cost no more than
-# as many evaluations.
+# Newton steps end at this decrement, which limits the distance of the logits from those at the minimum, in units of the
+# spread of the rows. The second number of Hessians may be built whatever they cost. More of them, up to the third
+# number, may be built if together they cost no more than that number of evaluations.
 _LAST_DECREMENT, _LEAST_HESSIANS, _MOST_HESSIANS = 1e-10, 4, 20
-# From this decrement, where f has no digits left, a last step is taken without an evaluation.
+# Below this decrement f no longer changes in its last digit, and a last step is taken without an evaluation.
 _BLIND = 1e-8
-# A step must reduce the decrement to less than this share of it. (Along a direction in which f falls for ever, as
-# exp(-tau), each step leaves 1/e of it.)
+# A step must reduce the decrement to less than this fraction. (Along a direction in which f falls without end, as
+# exp(-tau), each step leaves the fraction 1/e.)
 _CONTRACTS = 0.3
-# A Newton step that does not reduce the decrement has reached the limit of rounding if it is `SMALL`. Otherwise it is
+# If a Newton step does not reduce the decrement and is `SMALL`, rounding prevents further progress. A longer one is
 # shortened, unless it changes a logit by more than the first number, or the Hessian costs more evaluations than the
-# second: L-BFGS does better in both cases.
+# second: L-BFGS is faster in both cases.
 _FARTHEST, _CHEAP = 20.0, 3.0
-_AWAY = 2.0  # the change of a logit since the Hessian was measured, beyond which a bound requires a new one
+_AWAY = 2.0  # A bound requires a new Hessian if a logit has changed by more than this since the last one.
 
 
 def by_newton(
-    function: Function,
-    point: Point,
-    preconditioner: LinearChange,
-    hessian: WholeHessian,
-    steps: Steps,
-    final: bool,
+    function: Function, point: Point, preconditioner: LinearChange, hessian: WholeHessian, steps: Steps, final: bool
 ) -> tuple[Attempt, Float64Array]:
-    """Newton steps to the last digits, as long as each reduces the decrement a lot, and a bound of the gap.
+    """Take Newton steps to the last digits, as long as each reduces the decrement considerably, and bound the gap.
 
     1. Take Newton steps with the Hessian of the first point. A step that does not contract is shortened by the factor
        log(1 + R) / R, the best by the inequality of `skmax._certificate.base`, which always makes f lower.
@@ -65,11 +60,11 @@ def by_newton(
                 if candidate.is_above(point):
                     break
                 v_there, stale = change.backward(candidate.gradient), True
-            # The points are so close that only rounding decides at which one f is lower.
+            # The points may be so close that the order of their values is due to rounding.
             point = dataclasses.replace(candidate, value=min(candidate.value, point.value))
             v, decrement = v_there, float(np.linalg.norm(v_there))
             steps.take(point)
-            # A new Hessian needs three steps. It pays if this one needs more than these and the cost of a new one.
+            # With a new Hessian, about three steps remain. Replace this one if it needs more, by the cost of a new one.
             stale = stale or _steps_to_go(decrement, rate) > hessian.evaluations + 3
         if not stale or n_hessians == most or steps.left <= 0:
             break
@@ -85,7 +80,7 @@ def by_newton(
         point = dataclasses.replace(point, theta=point.theta + step)
         steps.take(point)
     if not proof.holds:
-        # Rounding may end the steps before the bound, which is crude, holds.
+        # The bound is crude: rounding may end the steps before it holds.
         spread = function.largest_change(step)
         sure = spread < SMALL and not change.is_singular()
         proof = Certificate.of(decrement, spread if sure else max(1.0, spread), is_bound=False)
@@ -93,7 +88,7 @@ def by_newton(
 
 
 def _steps_to_go(decrement: float, rate: float) -> float:
-    """The number of steps to `_LAST_DECREMENT`, if each reduces the decrement by the factor `rate`."""
+    """The number of steps to `_LAST_DECREMENT` if each multiplies the decrement by `rate`."""
     if decrement <= _LAST_DECREMENT or not 0 < rate < 1:
         return 0.0
     return float(np.log(_LAST_DECREMENT / decrement) / np.log(rate))

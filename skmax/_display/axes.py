@@ -1,4 +1,4 @@
-"""The axes to draw on."""
+"""The axes of a plot."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ def axes_for(ax: Any, n_axes: int = 1, *, across: bool = False, **options: Any) 
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError("To draw, skmax needs Matplotlib: pip install matplotlib.") from error
+        raise ImportError("The plots of skmax require Matplotlib: pip install matplotlib.") from error
     if ax is None:
         width, height = plt.rcParams["figure.figsize"]
         options.setdefault("figsize", (width, height if across else height * (n_axes + 1) / 2))
@@ -21,5 +21,5 @@ def axes_for(ax: Any, n_axes: int = 1, *, across: bool = False, **options: Any) 
         _, ax = plt.subplots(*shape, sharex=not across, sharey=across, layout="constrained", **options)
     axes = list(np.atleast_1d(ax).ravel())
     if len(axes) != n_axes:
-        raise ValueError(f"ax must be {n_axes} axes for what there is to draw; got {len(axes)}.")
+        raise ValueError(f"ax must hold {n_axes} axes for this plot; got {len(axes)}.")
     return axes

@@ -1,1 +1,1 @@
-"""The Hessian of the objective: measured by sums over rows, factored, and of all rows where that pays."""
+"""The Hessian of the objective: its measurement by sums over rows, its factors, its cost, and when to compute it."""

@@ -14,13 +14,13 @@ from skmax._objective import Objective
 from skmax._penalty import Penalty
 from skmax._samples import Float64Array
 
-# Where no row is uncertain, a parameter has no curvature; its steps must not be infinite. The curvature of a parameter
-# whose column has unit spread is at most 1/4 plus the weight decay.
+# A parameter has no curvature if the model is certain of all rows, but its steps must stay finite. The curvature of a
+# parameter whose column has unit spread is at most 1/4 plus the weight decay.
 LEAST_CURVATURE = 1e-12
-# The largest share of the inverse Hessian's trace that the jitter may hide from a bound.
+# The largest fraction of the trace of the inverse Hessian that the jitter may remove if a bound is to hold.
 _HIDDEN = 0.5
-# Rounding may have made a pivot smaller than this of a Hessian of unit diagonal. The jitter of one that is factorised
-# from its rows is the smallest that rounding requires.
+# A pivot smaller than this, of a Hessian with unit diagonal, may be due to rounding. A Hessian factorised from its rows
+# has a smaller jitter, the least that rounding requires.
 _SINGULAR, _ROOT_JITTER = 1e-9, 1e-30
 
 
@@ -33,9 +33,9 @@ class FactoredHessian(ChangeOfVariables):
     measured : ndarray of shape (n_parameters, n_parameters)
         The Hessian of the loss, or the R of its QR factorisation if `by_rows`.
     exact_at : ndarray of shape (n_parameters,), or None
-        The point, if `measured` is the Hessian itself there and not one of a sample of rows or of float32 products.
+        The point, if `measured` is the Hessian itself, not computed from a sample of rows or in float32.
     inverse_root, factor, jitter
-        r, L and the number that was added to the diagonal of L L^T.
+        r, L and the number that was added to the diagonal before the factorisation.
     """
 
     takes_turns: ClassVar[bool] = False
@@ -87,7 +87,7 @@ class FactoredHessian(ChangeOfVariables):
         """The factors of the curvature, diag(penalty) and the second derivatives of a penalty that couples classes."""
         curvature = self.measured
         if self.n_logits > 1:
-            # No step goes along the redundant direction, the same for all classes. Any curvature there will do.
+            # No step goes along the redundant direction, the same for all classes, so its curvature is arbitrary.
             table = curvature.reshape(self.n_logits, -1, self.n_logits, penalty.size // self.n_logits).copy()
             every = np.arange(table.shape[1])
             if coupled is not None:
@@ -102,7 +102,7 @@ class FactoredHessian(ChangeOfVariables):
     def _factorise_root(
         self, penalty: Float64Array, coupled: Penalty | None
     ) -> tuple[Float64Array, Float64Array, float]:
-        """As `_factorise_hessian`, from square roots."""
+        """Like `_factorise_hessian`, but from square roots."""
         root = self.measured
         if coupled is not None:
             scale = self.columns.scale
@@ -126,7 +126,7 @@ class FactoredHessian(ChangeOfVariables):
         return inverse_root, np.asfortranarray(triangle.T), _ROOT_JITTER
 
     def is_singular(self) -> bool:
-        """Whether rounding hides some of the Hessian, or nearly does."""
+        """Whether rounding dominates some of the Hessian, or nearly does."""
         return bool(np.square(self.factor.diagonal()).min() < _SINGULAR)
 
     def inverse(self) -> Float64Array:
@@ -150,9 +150,9 @@ class FactoredHessian(ChangeOfVariables):
     def longest_steps(self) -> Float64Array:
         """Bounds b_j such that a step of unit length changes a row's difference of two logits by sum_j |x~_ij| b_j.
 
-        With m_kj the norm of the step of unit length that changes parameter kj most, which is the root of the diagonal
-        of H^-1, two classes make a difference of at most sum_j |x~_ij| (m_kj + m_lj). The jitter of the factor makes
-        steps shorter in directions of no curvature. The bounds are infinite if the jitter hides those directions.
+        A step of unit length changes parameter kj by at most m_kj, the root of the diagonal of H^-1, and so the
+        difference of two logits by at most sum_j |x~_ij| (m_kj + m_lj). The jitter of the factor makes steps shorter in
+        directions of no curvature. The bounds are infinite if the jitter dominates the curvature of those directions.
         """
         half = self._inverse_factor()
         hidden = self.jitter * np.square(half / self.inverse_root).sum()
@@ -171,7 +171,7 @@ class FactoredHessian(ChangeOfVariables):
 def factorise(curvature: Float64Array, penalty: Float64Array) -> tuple[Float64Array, Float64Array, float]:
     """(r, L, jitter) with curvature + diag(penalty) + jitter diag(1/r^2) = diag(1/r) L L^T diag(1/r)."""
     hessian = curvature + np.diag(penalty)
-    # Nothing depends on a parameter of no curvature at all: any curvature will do.
+    # Nothing depends on a parameter without any curvature, so its curvature is arbitrary.
     empty = np.flatnonzero(hessian.diagonal() == 0)
     hessian[empty, empty] = 1
     # Scaled to a unit diagonal, so that the jitter is relative to each parameter's own curvature.

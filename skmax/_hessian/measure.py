@@ -1,12 +1,12 @@
 """Measurements of the Hessian of the loss in standardized columns: sums over rows.
 
 As diag(p) - p p^T = sum_{k<l} p_k p_l (e_k - e_l) (e_k - e_l)^T, the Hessian of the loss is made of one matrix for each
-pair of classes, G_kl = (1/S) sum_i s_i p_ik p_il x~_i x~_i^T, which takes a quarter of the multiplications of a Gram
-matrix of d columns, n_rows d^2 / 2 for d parameters.
+pair of classes, G_kl = (1/S) sum_i s_i p_ik p_il x~_i x~_i^T, which takes n_rows d^2 / 2 multiplications for d
+parameters, a quarter of those of a Gram matrix of d columns.
 
-A sum of squares keeps half of the digits: beside the square of an outlier, 1e8 times as long, the others are lost. As
+A sum of squares keeps half of the digits: rows are lost beside the square of an outlier that is 1e8 times as long. As
 diag(p) - p p^T = sum_k p_k (e_k - p) (e_k - p)^T, the Hessian is also R^T R with R from a QR factorisation of the rows
-(s_i p_ik / S)^(1/2) (e_k - p_i) (x) x~_i, one for each row of X and each class, which keeps all of them.
+(s_i p_ik / S)^(1/2) (e_k - p_i) (x) x~_i, one for each row of X and each class, which keeps all digits.
 """
 
 import numpy as np
@@ -16,9 +16,9 @@ from skmax._objective import Objective
 from skmax._samples import Block, Float64Array, LocalSamples
 from skmax._softmax import FloatArray, normalize_in_place
 
-# Up to this many pairs of classes get a matrix product each: 2 to 7 times as fast for one pair, as fast for ten. More
-# pairs are computed together, with so many products of columns at a time: 28 classes take a third of the time that
-# they take column by column, 12 classes two thirds, 7 the same.
+# Up to this many pairs of classes have a matrix product each, which is 2 to 7 times as fast for one pair and as fast
+# for ten. More pairs are computed together, for this many products of columns at a time. Compared with one column at a
+# time, 28 classes take a third of the time, 12 classes two thirds, and 7 classes the same.
 _FEW_PAIRS, _PRODUCTS = 10, 256
 
 
@@ -135,7 +135,7 @@ def _square_roots(samples: LocalSamples, within: slice, theta: Float64Array, col
             root = np.sqrt(probability * logits).T
             rows = (root if weight is None else root * np.sqrt(weight)[:, None]) * standardized
         else:
-            # e_k - p, of which 1 - p_k is the sum of the others: as a difference it would lose its digits.
+            # e_k - p, where 1 - p_k is computed as the sum of the others, since the difference would cancel.
             away = np.tile(-probability, (n_logits, 1, 1))
             for k in range(n_logits):
                 away[k, k] = np.delete(probability, k, axis=0).sum(axis=0)
@@ -146,7 +146,7 @@ def _square_roots(samples: LocalSamples, within: slice, theta: Float64Array, col
 
 
 def _diagonal(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats) -> Float64Array:
-    """The sum of s_i p_i (1 - p_i) (x_i - mean, 1)^2, of shape (n_logits, n_columns), or that of turned columns."""
+    """The sum of s_i p_i (1 - p_i) (x_i - mean, 1)^2, of shape (n_logits, n_columns), or of the turned columns."""
     mean, parameters = columns.mean, samples.parameters(theta)
     total = np.zeros((samples.n_logits, samples.n_columns))
 
@@ -156,7 +156,7 @@ def _diagonal(samples: LocalSamples, within: slice, theta: Float64Array, columns
             total[:, -1] += curvature.sum(axis=1)
         return curvature
 
-    if samples.is_sparse and columns.turn is None:  # without filling x
+    if samples.is_sparse and columns.turn is None:  # without a dense copy of x
         for block in samples.blocks(samples.n_columns + samples.n_logits, within):
             curvature = weighted(block)
             moment, square = block.moments(curvature)

@@ -11,7 +11,7 @@ from skmax._columns import ColumnStats
 from skmax._hessian.factored import factorise
 from skmax._hessian.measure import logit_curvature
 from skmax._objective import Objective
-from skmax._preconditioner.base import BasePreconditioner, growing_stage_length
+from skmax._preconditioner.base import BasePreconditioner
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.sampling import complete, describe_sample, sample, sample_size
 from skmax._samples import Float64Array
@@ -21,15 +21,15 @@ from skmax._samples import Float64Array
 class BlockPreconditioner(BasePreconditioner):
     """The Hessian's blocks on the diagonal, one for each logit, weighted by that class's own curvature.
 
-    It knows how the columns correlate for each class, and leaves the coupling of the classes to L-BFGS. For a block,
-    a sample of 4 n_columns rows is enough.
+    It accounts for the correlations of the columns in each class, and leaves the coupling of the classes to L-BFGS. For
+    a block, a sample of 4 n_columns rows is enough.
     """
 
     name = "block"
     most_evaluations = 40
     takes_turns = False
+    stages_grow = True
 
-    rows_used: str
     blocks: list[Float64Array]
     factors: list[tuple[Float64Array, Float64Array]] = dataclasses.field(default_factory=list)
 
@@ -41,7 +41,7 @@ class BlockPreconditioner(BasePreconditioner):
 
     @staticmethod
     def numbers(objective: Objective) -> int:
-        """The blocks' numbers, or those of the table of sampled rows if it is larger."""
+        """The size of the blocks, or of the table of sampled rows if that is larger."""
         n_rows = sample_size(objective.n_columns, objective.samples.n_samples)
         sampled = objective.n_logits * n_rows if n_rows < objective.samples.n_samples else 0
         return max(objective.n_logits * objective.n_columns**2, sampled)
@@ -77,12 +77,7 @@ class BlockPreconditioner(BasePreconditioner):
 
         blocks = samples.workers.map_each(block, objective.n_logits, n_rows * n_columns**2)
         rows_used = describe_sample(n_rows, samples.n_samples)
-        return cls(columns, objective.n_logits, objective.fit_intercept, damping, rows_used, blocks).penalised(
-            objective
-        )
-
-    def __str__(self) -> str:
-        return self.name + self.rows_used
+        return cls._of(objective, columns, damping, blocks, rows_used=rows_used)
 
     def penalised(self, objective: Objective) -> Self:
         penalty, workers = self._penalty_of_each(objective), objective.samples.workers
@@ -91,9 +86,6 @@ class BlockPreconditioner(BasePreconditioner):
             return factorise(self.blocks[k], penalty[k])[:2]
 
         return dataclasses.replace(self, factors=workers.map_each(factor, self.n_logits, objective.n_columns**3))
-
-    def stage_length(self, n_stages: int) -> int:
-        return growing_stage_length(n_stages)
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         parts = zip(v.reshape(self.n_logits, -1), self.factors, strict=True)

@@ -1,14 +1,14 @@
 """The choice of a preconditioner.
 
-Where the whole Hessian or its blocks are affordable, they are the best. Where not, the other forms leave out different
-parts, and which of these matter cannot be known from their sizes: the correlations of columns that classes share, or
-the few rows of each class that have most of the curvature. So the choice learns from the progress of the search. It
-begins with the first form in the order of preference. A form stays as long as the search is expected to end soon.
-Otherwise each other form gets a stage. From then on, each stage has the form that promises the most, by its last stage:
-the largest fall of the logarithm of the gap for its operations, among them those that build it. A form whose progress
-stalls is left for the next best. Operations are counted, not timed, so that a fit can be repeated.
+The whole Hessian or its blocks are best whenever they are affordable. The other forms leave out different parts of the
+Hessian: the correlations of columns that classes share, or the few rows of each class that have most of the curvature.
+Sizes alone do not tell which of these parts matter, so the choice learns from the progress of the search. It begins
+with the first form in the order of preference, and keeps it as long as the search is expected to end soon. Otherwise
+each other form is tried for one stage. From then on, each stage uses the form whose last stage reduced the logarithm of
+the gap most per operation, including the operations that build it. When a form stalls, the next best one takes over.
+Operations are counted, not timed, so that a fit is reproducible.
 
-Blocks take no turns: on flavia32 (1907 x 50, 32 classes) their 381 iterations became 599 when they did.
+Blocks do not take turns: on flavia32 (1907 x 50, 32 classes) their 381 iterations became 599 when they did.
 """
 
 import numpy as np
@@ -26,12 +26,12 @@ from skmax._preconditioner.low_rank import LowRankPreconditioner
 from skmax._preconditioner.shared import SharedPreconditioner
 from skmax._samples import Float64Array
 
-# Taken whenever they suit the point, fit into memory and are worth their cost, in order of preference.
+# Forms that are used whenever they suit the point, fit into memory and are worth their cost, in order of preference.
 _BEST: tuple[type[BasePreconditioner], ...] = (KroneckerPreconditioner, FullPreconditioner, BlockPreconditioner)
-# Those that take turns, in order of preference. The first is worth its cost only after some iterations.
+# Forms that take turns, in order of preference. The first is worth its cost only after some iterations.
 _OTHERS: tuple[type[BasePreconditioner], ...] = (LowRankPreconditioner, SharedPreconditioner)
-# Another form is tried if the rest of the search is expected to take more than this many times the stage of a trial,
-# which has about so many evaluations.
+# Another form is tried if the rest of the search is expected to take more than the first number times as long as a
+# trial, which is a stage of about the second number of evaluations.
 _TRIALS, _TRIAL = 2, 15
 
 
@@ -42,24 +42,24 @@ def choose_preconditioner(
     damping: float = 0.0,
     history: History | None = None,
 ) -> BasePreconditioner:
-    """The form of the Hessian at `theta` that promises the most, or the diagonal.
+    """The most promising preconditioner at `theta`; the diagonal if no other form is affordable.
 
-    `damping` is a number to add to the curvature of each standardized parameter. An objective that has taken many
-    iterations is known to be so hard that a preconditioner may cost a share of them.
+    `damping` is a number to add to the curvature of each standardized parameter. The more iterations a search has
+    taken, the more a preconditioner may cost.
     """
     history = history or History()
     evaluation = evaluation_cost(objective)
 
-    def pays(form: type[BasePreconditioner]) -> bool:
+    def is_affordable(form: type[BasePreconditioner]) -> bool:
         worth = max(form.most_evaluations, form.evaluations_per_iteration * history.n_iter) * evaluation
         fits = form.numbers(objective) <= MOST_NUMBERS
         return fits and form.cost(objective) <= worth and form.suits(objective, theta, damping)
 
     for form in _BEST:
-        if pays(form):
+        if is_affordable(form):
             return form.at(objective, columns, theta, damping)
-    forms = [form for form in _OTHERS if pays(form)]
-    if LowRankPreconditioner not in forms:  # which is better than the diagonal alone
+    forms = [form for form in _OTHERS if is_affordable(form)]
+    if LowRankPreconditioner not in forms:  # it contains the diagonal
         forms.append(DiagonalPreconditioner)
     costs = [form.cost(objective) / evaluation for form in forms]
     return most_promising(forms, costs, history).at(objective, columns, theta, damping)
@@ -68,11 +68,11 @@ def choose_preconditioner(
 def most_promising(
     forms: list[type[BasePreconditioner]], costs: list[float], history: History
 ) -> type[BasePreconditioner]:
-    """One of `forms`, whose `costs` are in evaluations."""
+    """The best of `forms` according to their stages so far. Their `costs` are in evaluations."""
     tried = {form: stage for form in forms if (stage := history.last_of(form))}
     last = history.stages[-1] if history.stages else None
     if last and last.form is DiagonalPreconditioner and LowRankPreconditioner in forms:
-        return LowRankPreconditioner  # the same, and more
+        return LowRankPreconditioner  # it contains the diagonal
     if last is None or not tried:
         return forms[0]
     fall = history.fall(last)

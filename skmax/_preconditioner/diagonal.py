@@ -10,18 +10,19 @@ from skmax._columns import ColumnStats
 from skmax._hessian.factored import LEAST_CURVATURE
 from skmax._hessian.measure import measure_diagonal
 from skmax._objective import Objective
-from skmax._preconditioner.base import BasePreconditioner, growing_stage_length
+from skmax._preconditioner.base import BasePreconditioner
 from skmax._samples import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
 class DiagonalPreconditioner(BasePreconditioner):
-    """The diagonal of the Hessian: cheap for any number of parameters, blind to correlated columns.
+    """The diagonal of the Hessian: cheap for any number of parameters, but without the correlations of columns.
 
-    L-BFGS makes up for part of that from its memory, which ends with the stage, so the stages grow.
+    L-BFGS learns part of these correlations, and forgets them at the end of a stage, so the stages grow.
     """
 
     name = "diagonal"
+    stages_grow = True
 
     curvature: Float64Array
     diagonal: Float64Array = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
@@ -34,14 +35,11 @@ class DiagonalPreconditioner(BasePreconditioner):
     @classmethod
     def at(cls, objective: Objective, columns: ColumnStats, theta: Float64Array, damping: float = 0.0) -> Self:
         curvature = measure_diagonal(objective, columns, theta)
-        return cls(columns, objective.n_logits, objective.fit_intercept, damping, curvature).penalised(objective)
+        return cls._of(objective, columns, damping, curvature)
 
     def penalised(self, objective: Objective) -> Self:
         diagonal = np.maximum(self.curvature + self._penalty(objective), LEAST_CURVATURE)
         return dataclasses.replace(self, diagonal=diagonal, inverse_root=1 / np.sqrt(diagonal).ravel())
-
-    def stage_length(self, n_stages: int) -> int:
-        return growing_stage_length(n_stages)
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         return self.inverse_root * v

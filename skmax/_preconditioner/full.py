@@ -16,16 +16,14 @@ from skmax._samples import Float64Array
 
 @dataclass(frozen=True, eq=False)
 class FullPreconditioner(FactoredHessian, BasePreconditioner):
-    """The whole Hessian, or that of a sample of 4 rows for each parameter, which is enough where there are many more.
+    """The whole Hessian, of a sample of 4 rows for each parameter if there are many more rows.
 
-    It needs more arrays than the other forms while it is built, and may hold half as many numbers.
+    Building it takes more arrays than the other forms need, so it may have half as many elements.
     """
 
     name = "full"
     most_evaluations, evaluations_per_iteration = 20, 0.5
     takes_turns = False
-
-    rows_used: str = ""
 
     @staticmethod
     def cost(objective: Objective) -> float:
@@ -47,8 +45,7 @@ class FullPreconditioner(FactoredHessian, BasePreconditioner):
         hessian = measure(objective.with_samples(objective.samples.gather(index, factor)), columns, theta)
         complete(hessian, diagonal.curvature.ravel())
         rows_used = describe_sample(n_rows, n_samples)
-        change = cls(columns, objective.n_logits, objective.fit_intercept, damping, hessian, rows_used=rows_used)
-        return change.penalised(objective)
+        return cls._of(objective, columns, damping, hessian, rows_used=rows_used)
 
     def __str__(self) -> str:
         return self.name + self.rows_used

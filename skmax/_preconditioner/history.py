@@ -9,18 +9,18 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Stage:
-    """What came of a stage of the solver.
+    """The record of one stage of the solver.
 
     Attributes
     ----------
     form : type
-        That of its preconditioner, which is not kept.
+        The type of its preconditioner. The preconditioner itself is not kept.
     n_evaluations : int
         The number of evaluations of the objective.
     start, end : float
         The objective at the first and the last point.
     gap : float
-        How far the last point is above the minimum, as the preconditioner estimates it.
+        The gap at the last point, as the preconditioner estimates it.
     """
 
     form: Any
@@ -32,25 +32,25 @@ class Stage:
 
 @dataclass(frozen=True)
 class History:
-    """What the solver has done so far: its iterations, its stages, and the gap that it aims for."""
+    """The history of a search: the iterations and stages so far, and the gap at which it aims."""
 
     n_iter: int = 0
     stages: Sequence[Stage] = ()
     target: float = 0.0
 
     def last_of(self, form: type) -> Stage | None:
-        """The last stage with a preconditioner of this form."""
+        """The last stage with a preconditioner of this form, or None."""
         return next((stage for stage in reversed(self.stages) if stage.form is form), None)
 
     def n_stages(self, form: type) -> int:
-        """The number of stages so far, without those of forms that `form` takes turns with."""
+        """The number of stages so far, not counting the forms that `form` takes turns with."""
         return sum(stage.form is form or not stage.form.takes_turns for stage in self.stages)
 
     def fall(self, stage: Stage) -> float:
-        """By how much the logarithm of the gap fell in `stage`.
+        """The decrease of the logarithm of the gap in `stage`.
 
-        The gap of a point is that of the last one, which is estimated, and what f is above that one: forms that take
-        turns are measured by the same minimum.
+        All gaps refer to the same minimum, f at the end of the last stage less the gap estimated there, so that the
+        forms are comparable.
         """
         minimum = self.stages[-1].end - self.stages[-1].gap
         least = np.finfo(float).tiny

@@ -20,10 +20,10 @@ from skmax._samples import Float64Array
 
 @dataclass(frozen=True, eq=False)
 class KroneckerPreconditioner(BasePreconditioner):
-    """The whole Hessian where all rows have the same probabilities p, as with zero coefficients.
+    """The whole Hessian at a point where all rows have the same probabilities p, as at zero coefficients.
 
-    There it is A (x) B and the penalty, with A = diag(p) - p p^T and B the second moments of the columns. In the
-    eigenvectors of A it is one problem of n_columns for each eigenvalue a, with a factor of a B and the penalty.
+    There it is A (x) B plus the penalty, with A = diag(p) - p p^T and B the second moments of the columns. In the
+    eigenvectors of A, it divides into one problem of size n_columns for each eigenvalue a, with a B plus the penalty.
     """
 
     name = "Kronecker"
@@ -33,7 +33,7 @@ class KroneckerPreconditioner(BasePreconditioner):
     moment: Float64Array
     eigenvectors: Float64Array
     logarithms: Float64Array  # of the eigenvalues
-    # For each group of equal eigenvalues: their indices, and the factor of a B and the penalty.
+    # For each group of equal eigenvalues: their indices, and the factor of a B plus the penalty.
     groups: list[tuple[NDArray[np.intp], Float64Array, Float64Array]] = dataclasses.field(default_factory=list)
 
     @staticmethod
@@ -49,7 +49,7 @@ class KroneckerPreconditioner(BasePreconditioner):
     def suits(objective: Objective, theta: Float64Array, damping: float) -> bool:
         if damping or objective.samples.has_offset or objective.penalty.by_class or objective.split(theta)[0].any():
             return False
-        # Otherwise the products with many small factors take longer than one with a large factor.
+        # For small problems, one product with a large factor is faster than products with many small factors.
         return FullPreconditioner.cost(objective) > evaluation_cost(objective)
 
     @classmethod
@@ -58,12 +58,10 @@ class KroneckerPreconditioner(BasePreconditioner):
         probability = objective.probability_at_intercepts(theta)
         curvature = np.diag(probability) - np.outer(probability, probability)
         eigenvalues, eigenvectors = np.linalg.eigh(curvature)
-        # The redundant direction, of eigenvalue 0, is removed from every step: any positive number will do for it.
-        # Classes of equal frequency share an eigenvalue, and so a factor.
+        # The redundant direction, of eigenvalue 0, is removed from every step, so its eigenvalue is arbitrary. Classes
+        # of equal frequency share an eigenvalue, and so a factor.
         logarithms = np.log(np.maximum(eigenvalues, LEAST_CURVATURE)).round(9)
-        return cls(
-            columns, objective.n_logits, objective.fit_intercept, damping, moment, eigenvectors, logarithms
-        ).penalised(objective)
+        return cls._of(objective, columns, damping, moment, eigenvectors, logarithms)
 
     def penalised(self, objective: Objective) -> Self:
         penalty = self._penalty(objective)

@@ -16,24 +16,24 @@ from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.sampling import sample
 from skmax._samples import Float64Array
 
-# The number of rows for each logit that are kept whole beside the diagonal, or half as many at least where memory is
-# short, and the least curvature along a direction, relative to the diagonal, for which that is done.
+# The number of rows of each logit that are used in full beside the diagonal (at least half as many if memory is short),
+# and the least curvature along a direction, relative to the diagonal, for which this is done.
 _RANK, _LEAST_CURVATURE_RATIO = 64, 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class LowRankPreconditioner(BasePreconditioner):
-    """The diagonal, and for each logit the whole part of the few rows that have most of the curvature.
+    """The diagonal, and for each logit the full contribution of the few rows that have most of the curvature.
 
-    Where most rows are sure of their class, that is nearly all: as much as a block would know, for a small part of its
-    price. With U the rows sqrt(s_i p_i (1 - p_i) / S) x~_i of a logit, D the diagonal less theirs, U D^-1/2 = R^T Q its
+    If the model is nearly certain of most rows, these few rows make up almost all of the block, at a small part of its
+    cost. With U the rows sqrt(s_i p_i (1 - p_i) / S) x~_i of a logit, D the diagonal less theirs, U D^-1/2 = R^T Q its
     thin singular value decomposition with the values r on R's diagonal, so that Q has orthonormal rows,
 
         D^-1/2 (D + U^T U) D^-1/2 = I + Q^T r^2 Q    has the inverse root    I + Q^T ((1 + r^2)^-1/2 - 1) Q.
     """
 
     name = "low rank"
-    evaluations_per_iteration = 0.5  # only fits that prove hard need it
+    evaluations_per_iteration = 0.5  # only long fits need it
 
     parts: list[Float64Array]
     rest: Float64Array
@@ -68,7 +68,7 @@ class LowRankPreconditioner(BasePreconditioner):
         parts = samples.workers.map_each(part, objective.n_logits, rank * objective.n_columns)
         own = np.array([np.square(part).sum(axis=0) for part in parts])
         rest = np.maximum(diagonal.curvature - own, 0)
-        return cls(columns, objective.n_logits, objective.fit_intercept, damping, parts, rest).penalised(objective)
+        return cls._of(objective, columns, damping, parts, rest)
 
     def penalised(self, objective: Objective) -> Self:
         penalty, workers = self._penalty_of_each(objective), objective.samples.workers

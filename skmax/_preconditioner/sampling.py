@@ -1,10 +1,11 @@
-"""Samples of rows, in which the rows that matter most to the Hessian are most likely to be.
+"""Samples of rows that contain, with high probability, the rows that matter most to the Hessian.
 
-A row's chance is in proportion to an estimate of its leverage, that is of its part of the curvature along its own
-direction (D. P. Woodruff, 2014, Sketching as a tool for numerical linear algebra, section 2.4): a uniform sample misses
-rare classes and outliers. The rows of largest leverage / u are taken, with a u of each row that is uniform over (0, 1];
-with tau the largest that is left out, a row of leverage l stands for max(1, tau / l) rows (N. Duffield, C. Lund and M.
-Thorup, 2007, Priority sampling for estimation of arbitrary subset sums).
+The probability of a row is proportional to an estimate of its leverage, its share of the curvature along its own
+direction (D. P. Woodruff, 2014, Sketching as a tool for numerical linear algebra, section 2.4); a uniform sample would
+miss rare classes and outliers. Each row has a random u, uniform over (0, 1], and the sample consists of the rows of
+largest leverage / u. With tau the largest of these numbers that is left out, a row of leverage l represents
+max(1, tau / l) rows (N. Duffield, C. Lund and M. Thorup, 2007, Priority sampling for estimation of arbitrary subset
+sums).
 """
 
 from dataclasses import dataclass
@@ -22,9 +23,9 @@ _SAMPLE = (4, 2000)
 
 
 def sample_size(size: int, n_samples: int, for_each: int | None = None) -> int:
-    """How many rows a matrix of `size` is made of: all of them, unless there are more than twice as many as needed.
+    """The number of rows for a matrix of `size`: all of them, unless there are more than twice as many as needed.
 
-    These are `for_each` for each row of the matrix.
+    Needed are `for_each` rows for each row of the matrix.
     """
     n_rows = max((for_each or _SAMPLE[0]) * size, _SAMPLE[1])
     return n_rows if n_samples > 2 * n_rows else n_samples
@@ -46,7 +47,7 @@ def sample(
 ) -> list[tuple[NDArray[np.intp], Float64Array, Float64Array]]:
     """(index, curvature, factor) of `n_rows` rows, for each logit or for all `together`.
 
-    If not `by_chance`, u is 1: the rows of largest leverage are taken, and each stands for itself alone.
+    If not `by_chance`, u is 1: the sample consists of the rows of largest leverage, and each represents only itself.
     """
     arguments = theta, columns, 1 / diagonal, n_rows, together, by_chance
     largest = objective.samples.sum(_largest, *arguments, cost=objective.cost)
@@ -54,7 +55,7 @@ def sample(
 
 
 def largest_of(table: Float64Array, n_rows: int) -> tuple[NDArray[np.intp], Float64Array, Float64Array]:
-    """(index, curvature, factor) of the rows to take from a table of `Largest`, in ascending order."""
+    """(index, curvature, factor) of the rows in a sample from a table of `Largest`, in ascending order."""
     priority, index, curvature, leverage = table
     tau = 0.0
     if len(priority) > n_rows:
@@ -67,17 +68,16 @@ def largest_of(table: Float64Array, n_rows: int) -> tuple[NDArray[np.intp], Floa
 
 
 def chances(samples: LocalSamples, within: slice) -> Float64Array:
-    """The u of each row `within`, which is the same whichever range, or part of the data, the row is in."""
+    """The u of each row `within`. It does not depend on the range or partition that the row is in."""
     generator = np.random.PCG64(0)
     generator.advance(samples.row_offset + within.start)
     return 1 - np.random.Generator(generator).uniform(size=within.stop - within.start)
 
 
 def complete(hessian: Float64Array, diagonal: Float64Array) -> None:
-    """Correct the parameters of a sampled `hessian` most of whose curvature lies in rows that the sample missed.
+    """Correct a sampled `hessian` for parameters most of whose curvature lies in rows outside the sample.
 
-    Parameters whose sample is merely short of some curvature are left alone: what is added to the diagonal hides how
-    columns are correlated.
+    Other parameters are left unchanged, since an addition to the diagonal reduces the correlations of the columns.
     """
     missing = diagonal - hessian.diagonal()
     hessian[np.diag_indices(len(hessian))] += np.where(missing > diagonal / 2, missing, 0)
@@ -85,9 +85,9 @@ def complete(hessian: Float64Array, diagonal: Float64Array) -> None:
 
 @dataclass(frozen=True)
 class Largest:
-    """Up to `size` rows of largest priority, for each of some groups: priority, index, curvature and leverage of each.
+    """The priority, index, curvature and leverage of up to `size` rows of largest priority, for each of some groups.
 
-    Those of two sets of rows add up to those of both.
+    The sum of two objects has the rows of largest priority in both.
     """
 
     tables: list[Float64Array]
@@ -113,7 +113,7 @@ def _largest(
     together: bool,
     by_chance: bool,
 ) -> Largest:
-    """The candidates of `sample`: one more than are to be taken, for tau."""
+    """The candidates of `sample`: one more than the sample has, for tau."""
     n_groups, parameters = 1 if together else samples.n_logits, samples.parameters(theta)
     chance = chances(samples, within) if by_chance else np.ones(within.stop - within.start)
     result = Largest([np.empty((4, 0))] * n_groups, n_rows + 1)

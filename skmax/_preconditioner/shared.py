@@ -8,12 +8,14 @@ All blocks together hold K p^2 numbers. What they have in common is their mean o
 
     B = sum_i c_i x~_i x~_i^T    with    c_i = mean_k c_ik,
 
-which knows how the columns correlate among the rows that are not yet decided. With a_k = tr B_k / tr B, the share of a
-class in the curvature, B_k is taken for a_k B. One Cholesky factorisation B + P = L L^T then serves all classes:
+which has the correlations of the columns among the rows of which the model is not certain. With a_k = tr B_k / tr B,
+the share of a class in the curvature, a_k B approximates B_k. One Cholesky factorisation B + P = L L^T then serves all
+classes:
 
     L^-1 (a_k B + P) L^-T = a_k (I - M) + M    with    M = L^-1 P L^-T
 
-has the mean eigenvalue r_k = a_k (1 - m) + m, with m the mean of M's diagonal, and r_k L L^T stands for the block.
+has the mean eigenvalue r_k = a_k (1 - m) + m, with m the mean of the diagonal of M, and r_k L L^T approximates the
+block.
 
 Measured, iterations and seconds without this form and with it: 20000 rows of 512 turned, anisotropic columns and 100
 classes, at weight decay 1/n, 74 and 17 (11.0 and 4.0 s); 10000 of them at 1e-6, 78 and 37 (7.1 and 2.8 s); LSA of
@@ -36,19 +38,20 @@ from skmax._columns import ColumnStats, squared_deviations
 from skmax._hessian.factored import LEAST_CURVATURE, factorise
 from skmax._hessian.measure import weighted_curvature
 from skmax._objective import Objective
-from skmax._preconditioner.base import BasePreconditioner, growing_stage_length
+from skmax._preconditioner.base import BasePreconditioner
 from skmax._preconditioner.sampling import Largest, chances, complete, describe_sample, largest_of, sample_size
 from skmax._samples import LOGIT_COST, Float64Array, LocalSamples
 
-# A sample has so many rows for each column: fewer than for a block, as all classes share its errors, and as the penalty
-# and L-BFGS make up for them. (5000 x 2304 convolutions of images: 54 iterations with all rows, 63 with 0.8 for each.)
+# The rows of a sample for each column: fewer than for a block, because all classes share the errors, and the penalty
+# and L-BFGS reduce them. (5000 x 2304 convolutions of images: 54 iterations with all rows, 63 with 0.8 rows for each.)
 _SAMPLE = 1
-# In the costs: the multiplications that take as long as the other work on an element of X, and the number of logits
-# with which products with X are half as fast as those of large square matrices. (Measured with 4 to 100 logits.)
+# In the cost: the number of multiplications that take as long as the other operations on an element of X, and the
+# number of logits at which products with X are half as fast as those of large square matrices. (Measured with 4 to 100
+# logits.)
 _COLUMN_COST, _FEW_LOGITS = 10, 30
-# Rows for each product of the second moments, which must be many as the sum has n_columns^2 numbers.
+# The rows of each product for the second moments: many, since the sum has n_columns^2 elements.
 _GRAM_ROWS = 1024
-# Random vectors for the mean diagonal element of M.
+# The number of random vectors that estimate the mean diagonal element of M.
 _PROBES = 8
 
 
@@ -56,15 +59,15 @@ _PROBES = 8
 class SharedPreconditioner(BasePreconditioner):
     """The mean block for all classes, with a factor for each: p^2 numbers and one Cholesky factorisation.
 
-    It knows how the columns correlate, where there are too many classes and columns for a block each. Where the classes
-    live on different rows, it knows less than a few whole rows for each class. It is built from a sample of the rows if
+    It accounts for the correlations of the columns if there are too many classes and columns for a block each. It is
+    worse than the low-rank form if each class has its curvature in other rows. It is built from a sample of the rows if
     there are more than twice as many as needed.
     """
 
     name = "shared"
     most_evaluations, evaluations_per_iteration = 10, 1.0
+    stages_grow = True
 
-    rows_used: str
     moment: Float64Array
     share: Float64Array
     inverse_root: Float64Array = dataclasses.field(default_factory=lambda: np.empty(0))
@@ -79,7 +82,7 @@ class SharedPreconditioner(BasePreconditioner):
 
     @staticmethod
     def numbers(objective: Objective) -> int:
-        """A quarter of those of its one matrix, as a fit of so many columns has room for a few of these."""
+        """A quarter of the size of its matrix, since a fit with so many columns has memory for a few of these."""
         return objective.n_columns**2 // 4
 
     @staticmethod
@@ -100,12 +103,7 @@ class SharedPreconditioner(BasePreconditioner):
         mean = survey.trace.mean()
         share = survey.trace / mean if mean > 0 else np.ones_like(survey.trace)
         rows_used = describe_sample(n_rows, n_samples)
-        return cls(columns, objective.n_logits, objective.fit_intercept, damping, rows_used, moment, share).penalised(
-            objective
-        )
-
-    def __str__(self) -> str:
-        return self.name + self.rows_used
+        return cls._of(objective, columns, damping, moment, share, rows_used=rows_used)
 
     def penalised(self, objective: Objective) -> Self:
         penalty = self._penalty(objective)
@@ -120,9 +118,6 @@ class SharedPreconditioner(BasePreconditioner):
         inverse_root = inverse_root / np.sqrt(ratio)[:, None]
         return dataclasses.replace(self, inverse_root=inverse_root, factor=factor)
 
-    def stage_length(self, n_stages: int) -> int:
-        return growing_stage_length(n_stages)
-
     def _from_v(self, v: Float64Array) -> Float64Array:
         solved = linalg.blas.dtrsm(1.0, self.factor, v.reshape(self.n_logits, -1).T, lower=1, trans_a=1)
         return (solved.T * self.inverse_root).ravel()
@@ -134,12 +129,12 @@ class SharedPreconditioner(BasePreconditioner):
 
 @dataclass(frozen=True)
 class _Survey:
-    """What one pass over rows tells of them. Two of them add up.
+    """The measurements of one pass over some rows. The sum of two objects has those of all their rows.
 
     Attributes
     ----------
     largest : Largest
-        The rows that matter most.
+        The rows of largest priority.
     diagonal : ndarray of shape (n_columns,)
         That of S B.
     trace : ndarray of shape (n_logits,)
@@ -155,7 +150,7 @@ class _Survey:
 
 
 def _survey(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats, n_rows: int) -> _Survey:
-    """A row's leverage is here c_i |x~_i|^2: no column of B has much more or less curvature than another."""
+    """Here the leverage of a row is c_i |x~_i|^2, since all columns of B have similar curvature."""
     parameters, chance = samples.parameters(theta), chances(samples, within)
     largest = Largest([np.empty((4, 0))], n_rows + 1)
     diagonal, trace = np.zeros(samples.n_columns), np.zeros(samples.n_logits)

@@ -26,7 +26,7 @@ __all__ = [
 
 
 def dtypes_of(X: object) -> list[type]:
-    """The dtypes in which an X stays as it came; others become the first. SciPy has no sparse arrays of float16."""
+    """The dtypes of X that are used without conversion; others become the first. No sparse array is of float16."""
     return (
         [np.float64, np.float32] if issparse(X) else [np.float64, np.float32, np.float16, np.uint8, np.int8, np.bool_]
     )
@@ -44,9 +44,9 @@ def samples_of(
     offset: NDArray | None = None,
     row_offset: int = 0,
 ) -> LocalSamples:
-    """The samples of an X in memory, dense or sparse. Those of a prediction have no targets and no classes.
+    """The samples of an X in memory, dense or sparse. For predictions, they have no targets and no classes.
 
-    Products with numbers that are neither float32 nor float64 are taken in float64.
+    Products with an X that is neither float32 nor float64 are computed in float64.
     """
     is_sparse = issparse(X)
     return (SparseSamples if is_sparse else DenseSamples)(

@@ -1,11 +1,11 @@
-"""What samples can do, wherever their rows are, and how those in the memory of this process do it.
+"""The interface of samples, wherever their rows are, and its implementation for rows in the memory of this process.
 
-A sum over the rows is a sum of a kernel: a function of (samples, range of rows, arguments), which knows nothing else.
-Kinds of samples differ only in who adds up. The threads of this process add up the ranges of `LocalSamples`, and Dask's
-workers add up the partitions of `skmax.dask`, each of which holds local samples.
+A sum over the rows is the sum of a kernel, a function of (samples, range of rows, arguments) alone. Kinds of samples
+differ only in who computes the sum: the threads of this process for `LocalSamples`, and Dask's workers for the
+partitions of `skmax.dask`, each of which holds local samples.
 
-No function here, or above, allocates an array of n_samples x n_classes or a second X: a kernel takes its rows block by
-block, and a block is a view, of a CSR matrix too.
+Neither this module nor any above it allocates an array of n_samples x n_classes or a second X: a kernel takes its rows
+block by block, and a block is a view, also of a CSR matrix.
 """
 
 import abc
@@ -26,11 +26,11 @@ from skmax._threads import Workers
 
 T = TypeVar("T")
 
-# The numbers in a block: enough for the matrix products to take most of the time, few enough for the block to stay in
-# the cache. Rows may be so wide that a product with so few of them would be slow; their blocks are larger.
+# The number of elements in a block: large enough for the matrix products to take most of the time, small enough for the
+# block to stay in the cache. Blocks of very wide rows are larger, since a product with only a few rows would be slow.
 _BLOCK_SIZE = 2**16
-_WIDE_BLOCK = (256, 2**22)  # the most rows and the most numbers
-# An exponential, and the other work on a logit, takes as long as this many multiplications.
+_WIDE_BLOCK = (256, 2**22)  # the maximum number of rows and of elements
+# The exponential and the other operations on a logit take as long as this many multiplications.
 LOGIT_COST = 30
 
 
@@ -42,18 +42,18 @@ class Samples(abc.ABC):
     ----------
     n_samples, n_features : int
     n_classes, n_logits : int
-        The number of classes in the targets, and of logits: as many as classes, or a single one for two classes.
+        The number of classes in the targets, and of logits: one for each class, or a single one for two classes.
     fit_intercept : bool
-        Whether each row stands for (x, 1), and the parameters of a logit end in an intercept.
+        Whether each row represents (x, 1), so that the parameters of a logit end in an intercept.
     dtype : dtype
-        The dtype of the products with X: float32 if X is, until `in_float64`, and else float64.
+        The dtype of the products with X: float32 if X is float32, unless `in_float64` was called; otherwise float64.
     is_sparse : bool
-        Whether X is sparse, so that subtracting from its rows would fill it.
+        Whether X is sparse, so that subtracting from its rows would make it dense.
     weight_sum : float
     has_offset : bool
         Whether the rows have offsets, numbers that are added to their logits.
     workers : Workers
-        The threads of this process, for local rows and for loops over classes.
+        The threads of this process, used for local rows and for loops over classes.
     """
 
     n_samples: int
@@ -71,9 +71,9 @@ class Samples(abc.ABC):
     def sum(self, kernel: Callable[..., T], *args: Any, cost: int) -> T:
         """The sum of `kernel(samples, range, *args)` over ranges that make up all rows.
 
-        The kernel takes about `cost` multiplications for each row. The order of the ranges is fixed, so that the sum
-        does not depend on which thread or worker is faster. Its rounding depends on the number of ranges. A sum of
-        lists is their concatenation.
+        The kernel takes about `cost` multiplications for each row. The ranges are added up in a fixed order, so that
+        the sum does not depend on the speed of the threads or workers. Its rounding depends on the number of ranges. A
+        sum of lists is their concatenation.
         """
 
     @abc.abstractmethod
@@ -82,11 +82,11 @@ class Samples(abc.ABC):
 
     @abc.abstractmethod
     def in_float64(self) -> Self:
-        """The same rows, each block of which is converted to float64 when it is used."""
+        """The same rows, with blocks that are converted to float64 when they are used."""
 
     @abc.abstractmethod
     def without(self, which: Callable[..., NDArray[np.bool_]], *args: Any, cost: int) -> Self:
-        """The same samples with weight 0 for the rows for which `which(block, *args)` holds."""
+        """The same samples with weight 0 for the rows for which `which(block, *args)` is true."""
 
     @abc.abstractmethod
     def rows(self, index: NDArray[np.intp] | slice) -> Block:
@@ -100,7 +100,7 @@ class Samples(abc.ABC):
     def target_sum(self) -> Float64Array:
         """sum_i s_i y_i (x_i, 1)^T, of shape (n_logits, n_columns).
 
-        The first evaluation of an objective measures it, as a sample of rows for a preconditioner does not need it.
+        It is computed when it is first used: the sample of rows for a preconditioner does not need it.
         """
         return self.sum(_target_sum, cost=self.cost)
 
@@ -121,7 +121,7 @@ class Samples(abc.ABC):
 
     @property
     def cost(self) -> int:
-        """The multiplications that an evaluation of loss and gradient takes for each row."""
+        """The number of multiplications for each row in an evaluation of loss and gradient."""
         return self.n_logits * (2 * self.n_columns + LOGIT_COST)
 
     def on(self, workers: Workers) -> Self:
@@ -129,7 +129,7 @@ class Samples(abc.ABC):
         return dataclasses.replace(self, workers=workers)
 
     def split(self, theta: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """The coefficients and intercepts in flat `theta`; zeros if no intercepts are fitted."""
+        """The coefficients and intercepts in the flat `theta`; the latter are 0 if they are not fitted."""
         table = theta.reshape(self.n_logits, self.n_columns)
         intercept = table[:, -1].copy() if self.fit_intercept else np.zeros(self.n_logits)
         return np.ascontiguousarray(table[:, : self.n_features]), intercept
@@ -141,7 +141,7 @@ class Samples(abc.ABC):
 
 
 class Maximum(float):
-    """A number that adds up with another to the larger of the two, so that a sum over rows is their maximum."""
+    """A number whose sum with another one is the larger of the two, so that a sum over rows is a maximum."""
 
     def __add__(self, other: float) -> "Maximum":
         return Maximum(max(self, other))
@@ -149,7 +149,7 @@ class Maximum(float):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LocalSamples(Samples):
-    """Samples that give their rows block by block.
+    """Samples in the memory of this process, whose rows are used block by block.
 
     Attributes
     ----------
@@ -157,13 +157,13 @@ class LocalSamples(Samples):
     target : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_classes); None for predictions
         Class indices or distributions.
     sample_weight : ndarray of shape (n_samples,), float64, or None
-        None stands for a weight of 1 for each row.
+        None means a weight of 1 for each row.
     offset : ndarray of shape (n_samples, n_logits) or, with a single logit, (n_samples,); or None
-        Added to the logits of each row, block by block. None stands for 0.
+        Added to the logits of each row, block by block. None means 0.
     origin : ndarray of shape (n_features,), or None
         Subtracted from each row of a dense X, block by block.
     row_offset : int
-        The number of rows before these in the whole data, where these are a part of it.
+        The number of rows before these in the whole data, if these are a part of it.
     """
 
     X: Design
@@ -210,7 +210,7 @@ class LocalSamples(Samples):
         return functools.reduce(operator.add, parts)
 
     def blocks(self, width: int, within: slice | None = None) -> Iterator[Block]:
-        """Blocks that make up the range `within`, or all rows; a block has room for `width` numbers for each row."""
+        """Yield the blocks of the range `within`, or of all rows, of a size that suits `width` numbers for each row."""
         within = within or slice(0, self.n_samples)
         n_rows = self._block_length(width)
         for start in range(within.start, within.stop, n_rows):

@@ -17,7 +17,7 @@ Float64Array: TypeAlias = NDArray[np.float64]
 Design: TypeAlias = Any  # a NumPy array or a SciPy CSR array or matrix, of shape (n_samples, n_features)
 
 
-@dataclass(eq=False, slots=True)  # not frozen, as small fits make many of them, and that would take 2 us for each
+@dataclass(eq=False, slots=True)  # not frozen: small fits create many blocks, and freezing takes 2 us for each
 class Block(abc.ABC):
     """Some rows of X with their weights and targets."""
 
@@ -73,7 +73,7 @@ class Block(abc.ABC):
         """Class indices, or distributions of shape (n_classes, n_rows)."""
         if self.target.ndim == 1:
             return self.target
-        # Rows whose sum is not exactly 1 would tilt f along the redundant direction of the intercepts, without end.
+        # If a sum were not exactly 1, f would fall without end along the redundant direction of the intercepts.
         distribution = self.target.T / self.target.sum(axis=1, dtype=np.float64)
         return np.ascontiguousarray(distribution, dtype=self.x.dtype)
 

@@ -8,7 +8,7 @@ from skmax._samples.base import LocalSamples
 from skmax._samples.block import Block, Design
 from skmax._softmax import FloatArray
 
-# Up to so many logits of many columns, OpenBLAS takes 0.6 to 0.9 times as long for x W^T in float32 as for W x^T.
+# Up to this many logits, with many columns, x W^T in float32 takes OpenBLAS 0.6 to 0.9 times as long as W x^T.
 _FEW_LOGITS = 100
 # The numbers in a block that is a copy of rows, converted or less an origin. (10000 x 2304 float32 as float64, 10
 # logits: two products take 56 ms, and 90 ms with blocks of twice as many numbers or more, which leave the cache.)

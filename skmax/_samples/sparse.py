@@ -1,4 +1,4 @@
-"""Samples of a SciPy CSR array or matrix, which is never filled as a whole."""
+"""Samples of a SciPy CSR array or matrix, of which no dense copy is ever made."""
 
 from dataclasses import dataclass
 
@@ -30,13 +30,13 @@ class SparseSamples(LocalSamples):
     _block_type = SparseBlock
 
     def _block_length(self, width: int) -> int:
-        # Each sparse product returns a new (n_features, width) array, so the block may be as large.
+        # Each sparse product returns a new array of shape (n_features, width), so the block may be of the same size.
         return max(super()._block_length(width), self.n_features)
 
     def _view(self, rows: slice) -> Design:
         start, stop = self.X.indptr[rows.start], self.X.indptr[rows.stop]
-        # An array, not a matrix: `*` multiplies element by element. Its constructor would copy 64-bit indices to 32
-        # bits.
+        # In an array, unlike a matrix, `*` multiplies element by element. The attributes are set here because the
+        # constructor would copy 64-bit indices to 32 bits.
         view = sparse.csr_array((rows.stop - rows.start, self.n_features), dtype=self.X.dtype)
         view.data, view.indices = self.X.data[start:stop], self.X.indices[start:stop]
         view.indptr = self.X.indptr[rows.start : rows.stop + 1] - start

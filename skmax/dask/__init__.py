@@ -4,7 +4,7 @@ try:
     import dask  # noqa: F401
     import distributed  # noqa: F401
 except ImportError as error:
-    raise ImportError("skmax.dask needs Dask: pip install 'skmax[dask]'.") from error
+    raise ImportError("skmax.dask requires Dask: pip install 'skmax[dask]'.") from error
 
 from skmax.dask._estimator import DaskSoftmaxRegression
 

@@ -39,14 +39,14 @@ def check_columns(X: Any) -> None:
 def to_delayed(collection: Any) -> list[Any]:
     """The partitions as delayed values, in order."""
     parts = np.ravel(np.array(collection.to_delayed(), dtype=object))
-    # Dask merges partitions of a file of which few columns are read; but X and y must have the same partitions.
+    # If few columns of a file are read, Dask merges partitions. X and y must have the same partitions, however.
     if is_arraylike(collection) or len(parts) == collection.npartitions:
         return list(parts)
     return list(collection.to_delayed(optimize_graph=False))
 
 
 def aligned_partitions(X: Any, y: Any, sample_weight: Any, offset: Any) -> list[tuple[Any, Any, Any, Any]]:
-    """The parts (X, y, sample_weight, offset) of each partition."""
+    """The delayed (X, y, sample_weight, offset) of each partition."""
     check_columns(X)
     parts = to_delayed(X)
     aligned = [parts]
@@ -62,14 +62,14 @@ def aligned_with(name: str, value: Any, X: Any, n_parts: int) -> list[Any]:
     if not is_dask(value):
         if not known:
             raise TypeError(
-                f"{name} must be a Dask collection in the partitions of X, as X has chunks of unknown sizes; got "
+                f"{name} must be a Dask collection in the partitions of X, because X has chunks of unknown sizes; got "
                 f"{type(value).__name__}."
             )
         if name == "sample_weight":
             value = check_sample_weight(value, X.shape[0])
         elif value is None or sparse.issparse(value) or np.ndim(value) == 0:
-            rule = "labels or distributions, dense," if name == "y" else "a number for each logit,"
-            raise TypeError(f"{name} must be {rule} for each row of X; got {value!r}.")
+            rule = "labels or dense distributions" if name == "y" else "a number for each logit"
+            raise TypeError(f"{name} must hold {rule}, for each row of X; got {value!r}.")
         value = da.from_array(np.asarray(value), chunks=-1)
     if is_arraylike(value) and known and not np.isnan(value.shape[0]):
         if value.shape[0] != X.shape[0]:
@@ -77,7 +77,9 @@ def aligned_with(name: str, value: Any, X: Any, n_parts: int) -> list[Any]:
         value = value.rechunk({0: X.chunks[0], **({1: -1} if value.ndim == 2 else {})})
     own = to_delayed(value)
     if len(own) != n_parts:
-        raise ValueError(f"{name} must be in the partitions of X, {n_parts}; got {len(own)}. Repartition one of them.")
+        raise ValueError(
+            f"{name} must have as many partitions as X, {n_parts}; got {len(own)}. Repartition one of them."
+        )
     return own
 
 
@@ -106,7 +108,7 @@ def check_partition(X: Any, y: Any, sample_weight: Any, offset: Any, place: int,
             return X, Part(np.empty(0), np.empty(0, dtype=np.intp)), weight, offset
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         with warnings.catch_warnings():
-            # A warning that there are many classes for few rows may not hold for all partitions together.
+            # A warning of many classes for few rows need not apply to all partitions together.
             warnings.simplefilter("ignore")
             part = Part.of(y)
         return X, part, check_sample_weight(sample_weight, n_rows, may_be_zero=True), offset

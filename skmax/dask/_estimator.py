@@ -1,4 +1,4 @@
-"""DaskSoftmaxRegression: `SoftmaxRegression` with remote samples. All but the sums over rows is the same code."""
+"""DaskSoftmaxRegression: fits and predictions on Dask collections. Only its samples differ from those of other fits."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmax._base import BaseSoftmaxRegression, FeatureNames
-from skmax._estimator import SoftmaxRegression
-from skmax._objective import Objective
+from skmax._estimator import SoftmaxRegression, plain_model
 from skmax._path import fit_path
 from skmax._problem import Problem, WeightDecay
 from skmax._sklearn import Monitor, with_callbacks
@@ -36,18 +35,19 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
     """Softmax regression on Dask arrays and dataframes, with the same results as :class:`SoftmaxRegression`.
 
     The rows stay in their partitions on the workers. Each evaluation of the objective sends the parameters to the
-    workers and brings back one loss and gradient, added up by a tree; the client never holds the data. The partitions
-    affect the result only by rounding. With the same partitions, threads and versions, it is bitwise reproducible.
+    workers and brings back one loss and gradient, added up along a tree. The client never holds the whole data. The
+    partitions affect the result only by rounding. With the same partitions, threads and versions, fits are bitwise
+    reproducible.
 
     Parameters
     ----------
     weight_decay, fit_intercept, class_weight, classes, penalty_factor, prior_mean, tol, max_iter, warm_start, verbose
         As for :class:`SoftmaxRegression`.
     persist : bool, default=True
-        Whether to keep the partitions in the workers' memory during the fit. If not, they are recomputed from their
-        source for each evaluation, of which a fit needs about 20 to 200.
+        Whether to keep the partitions in the workers' memory during the fit. Otherwise they are recomputed from their
+        source for each evaluation of the objective, typically dozens of times.
     client : distributed.Client, default=None
-        The client to compute with; None is the current default client. It is not pickled, and clones share it.
+        The client to compute with; None is the current default client. Clones share it, and pickles omit it.
 
     Attributes
     ----------
@@ -62,12 +62,12 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
 
     Notes
     -----
-    If a worker is lost, Dask recomputes its partitions from their source, and the fit goes on.
+    If a worker is lost, Dask recomputes its partitions from their source, and the fit continues.
 
-    If there are at least as many partitions as the workers have threads, one thread sums each partition; if there are
-    fewer, the threads are shared out evenly. Partitions of 10 to 100 MB are a good size, as the scheduler takes about a
-    millisecond per partition in each evaluation. Preconditioners fetch rows to the client: at most 4 per parameter, and
-    about 8200 in all, for the whole Hessian; at most 4 n_features per class, one class at a time, for its blocks.
+    One thread works on each partition if there are at least as many partitions as threads; otherwise the threads are
+    divided evenly among the partitions. Partitions of 10 to 100 MB work well: the scheduler needs about a millisecond
+    for each partition in each evaluation. To build a preconditioner, a sample of the rows is copied to the client, of
+    up to a few rows for each parameter.
 
     Examples
     --------
@@ -125,11 +125,11 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         Parameters
         ----------
         X : dask Array or DataFrame of shape (n_samples, n_features)
-            Training data. Its rows may be in any chunks, even of unknown sizes; its columns must be in a single chunk.
-            Chunks are dense or SciPy sparse.
+            Training data. Its rows may be in any chunks, also of unknown sizes; its columns must be in a single chunk.
+            Chunks are dense arrays or SciPy sparse arrays.
         y : dask Array, Series or DataFrame of shape (n_samples,) or (n_samples, n_classes)
             Labels or distributions, in the same partitions as `X`. If the sizes are known, `y` may have other
-            partitions, or be a NumPy array: it is repartitioned.
+            partitions or be a NumPy array, and is repartitioned.
         sample_weight : dask Array or Series of shape (n_samples,), default=None
             Non-negative weights, not all zero, partitioned as `y`.
         offset : dask Array, Series or DataFrame of shape (n_samples,) or (n_samples, n_classes), default=None
@@ -145,7 +145,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
             If an argument breaks a rule. The message names the argument, the partition and the value. An earlier fit is
             not changed.
         RuntimeError
-            If the client is closed or the computation cancelled during the fit.
+            If the client is closed, or the computation is cancelled, during the fit.
 
         Warns
         -----
@@ -160,7 +160,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         monitor = Monitor(self, X, y, {"sample_weight": sample_weight, "offset": offset}, self.max_iter)
         with workers() as pool:
             samples = RemoteSamples.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
-            problem = Problem.of(Objective(samples), encoding, prior)
+            problem = Problem.of(samples, encoding, prior)
             options = self._options(self._watch(monitor, feature_names))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
         self._finish(fit, feature_names, monitor)
@@ -181,13 +181,10 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         shape, encoding = survey(partitions, int(X.shape[1]), self.classes, self.class_weight, offset is not None)
         prior = self._prior(encoding, shape.n_features, feature_names)
         samples = RemoteSamples.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
-        return Problem.of(Objective(samples), encoding, prior, rotate=False)
+        return Problem.of(samples, encoding, prior, rotate=False)
 
     def _load(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> "tuple[Partitions, FeatureNames]":
-        """The checked rows on the workers, with all that belongs to them, and the feature names.
-
-        The estimator is not changed.
-        """
+        """Check the rows and all that belongs to them on the workers, without a change of the estimator."""
         parts = aligned_partitions(X, y, sample_weight, offset)
         feature_names = None
         if is_dataframe_like(X):
@@ -197,8 +194,8 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         client = self._client()
         if client is None:
             raise ValueError(
-                "client=None takes the current client, and there is none. Start one, as with distributed.Client(), or "
-                "pass client=."
+                "client=None uses the current client, but there is none. Start one, for example with "
+                "distributed.Client(), or pass client=."
             )
         n_features = int(X.shape[1])
         loaded = [
@@ -257,8 +254,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         model : SoftmaxRegression
         """
         check_is_fitted(self)
-        names = SoftmaxRegression._get_param_names()
-        local = SoftmaxRegression(**{name: value for name, value in self.get_params().items() if name in names})
+        local = plain_model(self)
         local.__dict__.update(copy.deepcopy(self._fitted_attributes()))
         return local
 
@@ -319,7 +315,7 @@ def _predict(
     empty: NDArray,
     offset: Any,
 ) -> NDArray:
-    """A prediction for one partition, in the dtype of `empty`, which was declared for it."""
+    """The prediction for one partition, in the dtype of `empty`, which Dask expects."""
     return local._from_logits(X, function, offset).astype(empty.dtype, copy=False) if X.shape[0] else empty
 
 

@@ -1,4 +1,4 @@
-"""The partitions on the workers, and the only communication with them: map, gather and sum."""
+"""The partitions on the workers, and all communication with them: map, gather and sum."""
 
 import copy
 import functools
@@ -45,8 +45,8 @@ class Partitions:
 
     def sum(self, function: Callable[..., T], *args: Any) -> T:
         """The sum of `function(value, *args)`, in the order of the partitions."""
-        # The arguments, mostly the parameters, are a task of their own, so that all sums share one copy, and Dask makes
-        # another if it is lost.
+        # The arguments, mostly the parameters, are a separate task, so that all partitions share one copy, and Dask
+        # recreates it if it is lost.
         shared = dask.delayed(args, name=f"arguments-{uuid.uuid4().hex}", traverse=False)
         level = [dask.delayed(_apply, pure=False)(function, part, shared) for part in self.parts]
         while len(level) > 1:
@@ -57,7 +57,7 @@ class Partitions:
         return self._run(self.client.compute, level, wait=True)[0]
 
     def _run(self, method: Callable[..., Any], values: list[Any], *, wait: bool = False) -> Any:
-        """`method(values)` of the client; with `wait`, its results. An interrupt also cancels the tasks."""
+        """`method(values)` of the client or, with `wait`, its results. An interrupt also cancels the tasks."""
         futures = None
         try:
             futures = method(values)

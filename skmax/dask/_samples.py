@@ -1,9 +1,9 @@
-"""Samples whose rows are in the partitions of a Dask collection: the sums over rows are computed where the rows are.
+"""Samples whose rows are in the partitions of a Dask collection: the workers that hold the rows compute the sums.
 
-The objective, its gradient, the products with its Hessian, the statistics of the columns and the parts of a
+The objective, its gradient, the products with its Hessian, the statistics of the columns and the measurements of a
 preconditioner are sums over rows of kernels, functions that depend only on their samples, range and arguments
 (`Samples.sum`). Here each partition is a `LocalSamples` on the worker that holds it. A sum sends the kernel and its
-arguments, mostly the parameters, to the workers and brings back one result, added up by a tree in the order of the
+arguments, mostly the parameters, to the workers and brings back one result, added up along a tree in the order of the
 partitions.
 """
 
@@ -34,7 +34,7 @@ _WEIGHT_SUM = operator.attrgetter("weight_sum")
 
 @dataclass(frozen=True)
 class Shape:
-    """What the client knows about the rows.
+    """The sizes and the type of the partitions, which the client needs to know.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class RemoteSamples(Samples):
 
     def sum(self, kernel: Callable[..., T], *args: Any, cost: int) -> T:
         total = self.partitions.sum(_sum_of_partition, self.partitions.n_threads, kernel, args, cost)
-        # An array that has travelled may begin at any byte, and NumPy before version 2 crashes on its dot product.
+        # A deserialised array may be misaligned, which makes the dot product of NumPy before version 2 crash.
         return np.require(total, requirements="A") if isinstance(total, np.ndarray) else total  # type: ignore[return-value]
 
     def with_origin(self, origin: Float64Array) -> Self:
@@ -120,7 +120,7 @@ class RemoteSamples(Samples):
         own = {place: part for place, part in enumerate(parts) if len(part)}
         blocks = self.partitions.gather(LocalSamples.rows, own)
         x, target, weight = zip(*((block.x, block.target, block.weight) for block in blocks), strict=True)
-        if any(values.ndim == 2 for values in target):  # in other partitions, each row may have one class
+        if any(values.ndim == 2 for values in target):  # other partitions may have class indices
             identity = np.eye(self.n_classes)
             target = tuple(values if values.ndim == 2 else identity[values] for values in target)
         offset = None
@@ -145,7 +145,7 @@ def survey(
     class_weight: Mapping[Any, float] | Literal["balanced"] | None,
     has_offset: bool = False,
 ) -> tuple[Shape, Encoding]:
-    """What the client needs to know of all partitions."""
+    """Collect from all partitions what the client needs to know of them."""
     n_samples, dtypes, are_sparse, found = zip(*loaded.gather(_found), strict=True)
     filled = [labels for n, labels in zip(n_samples, found, strict=True) if n]
     if not filled:
@@ -164,7 +164,7 @@ def survey(
 
 @sizeof.register(LocalSamples)
 def _size_of_samples(samples: LocalSamples) -> int:
-    """The size, by which the scheduler decides whether to move data or send tasks to it."""
+    """The size in bytes, by which the scheduler decides whether to move the data or to send tasks to it."""
     values = (samples.X, samples.target, samples.sample_weight, samples.offset)
     return sum(sizeof(value) for value in values if value is not None)
 
@@ -188,11 +188,7 @@ def _totals(loaded: Checked, labels: NDArray) -> Float64Array:
 
 
 def _local_samples(
-    loaded: Checked,
-    row_offset: int,
-    encoding: Encoding,
-    shape: Shape,
-    fit_intercept: bool,
+    loaded: Checked, row_offset: int, encoding: Encoding, shape: Shape, fit_intercept: bool
 ) -> LocalSamples:
     X, part, weight, offset = loaded
     X = X.astype(shape.dtype, copy=False)
