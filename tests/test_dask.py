@@ -574,3 +574,57 @@ def test_bad_offsets_name_the_argument(client):
         DaskSoftmaxRegression().fit(X, y, offset=np.zeros((177, 3)))
     with pytest.raises(ValueError, match="penalty_factor must have shape"):
         DaskSoftmaxRegression(penalty_factor=[1.0]).fit(X, y)
+
+
+def test_inference_is_the_same_sums_over_partitions(client):
+    from skmax import inference
+
+    X, y = WINE[0][:, [1, 2, 4]], WINE[1]
+    weight = np.random.default_rng(0).uniform(0.5, 2, size=len(y))
+    groups = np.random.default_rng(1).integers(0, 12, size=len(y))
+    parts = chunked(X, 50), chunked(y, 50), chunked(weight, 50)
+    remote, local = DaskSoftmaxRegression(0, tol=1e-12).fit(*parts), SoftmaxRegression(0, tol=1e-12).fit(X, y, weight)
+    for options in ({}, {"kind": "sandwich"}, {"kind": "cluster", "groups": groups}):
+        ours = inference.coef_table(remote, *parts, reference=1, **options)
+        pd.testing.assert_frame_equal(
+            ours, inference.coef_table(local, X, y, weight, reference=1, **options), rtol=1e-7
+        )
+    for function in (inference.average_marginal_effects, inference.marginal_effects):
+        pd.testing.assert_frame_equal(function(remote, *parts), function(local, X, y, weight), rtol=1e-7)
+    assert inference.log_likelihood(remote, *parts) == pytest.approx(inference.log_likelihood(local, X, y, weight))
+    assert inference.wald_test(remote, *parts, features=1).statistic == pytest.approx(
+        inference.wald_test(local, X, y, weight, features=1).statistic
+    )
+    intervals = [
+        inference.predict_proba_interval(model, *data[:2], X[:9], data[2])
+        for model, data in [(remote, parts), (local, (X, y, weight))]
+    ]
+    np.testing.assert_allclose(intervals[0].lower, intervals[1].lower, rtol=1e-7)
+    rows = inference.leave_one_out(remote, *parts), inference.leave_one_out(local, X, y, weight)
+    stepped = ~rows[1].refitted  # no row of a partition is left out by a fit
+    assert not rows[0].refitted.any()
+    for name in ("leverage", "cooks_distance", "probability", "loss"):
+        ours, theirs = (getattr(each, name)[stepped] for each in rows)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-12)
+    changes = [
+        inference.influence_on(model, *data[:2], X[:9], y[:9], data[2])
+        for model, data in [(remote, parts), (local, (X, y, weight))]
+    ]
+    np.testing.assert_allclose(changes[0][stepped], changes[1][stepped], rtol=1e-6, atol=1e-12)
+    pd.testing.assert_frame_equal(  # rows in memory of a model that was fitted to partitions
+        inference.coef_table(remote, X, y, weight), inference.coef_table(local, X, y, weight), rtol=1e-7
+    )
+    with pytest.raises(ValueError, match="X must have the n_features of the fit, 3; got 2"):
+        inference.coef_table(remote, parts[0][:, :2], *parts[1:])
+
+
+def test_inference_checks_the_names_of_the_columns(client):
+    from skmax import inference
+
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    frame, labels = dd.from_pandas(X, npartitions=3), dd.from_pandas(y, npartitions=3)
+    model = DaskSoftmaxRegression(0.01, tol=1e-10).fit(frame, labels)
+    table = inference.coef_table(model, frame, labels)
+    assert table.index.get_level_values("feature")[:2].tolist() == ["alcohol", "malic_acid"]
+    with pytest.raises(ValueError, match="X must have the feature names of the fit"):
+        inference.coef_table(model, frame[X.columns[::-1].tolist()], labels)
