@@ -26,7 +26,7 @@ from skmax._prior import Prior, check_offset
 from skmax._problem import Problem
 from skmax._progress import StagePrinter
 from skmax._samples import LOGIT_COST, Block, Design, Float64Array, dtypes_of, samples_of
-from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions
+from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions, doc_link_template
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._target import (
     LABELS_OR_DISTRIBUTIONS,
@@ -51,7 +51,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
     # scikit-learn's HTML representation links to this page.
     _doc_link_module = "skmax"
     _offset_of_rows: ArrayLike | None = None  # see `_with_offset`
-    _doc_link_template = "https://skmax.readthedocs.io/en/latest/api/{estimator_module}.{estimator_name}.html"
+    _doc_link_template = property(lambda self: doc_link_template())
 
     _parameter_constraints: dict[str, Any] = {
         "fit_intercept": ["boolean"],

@@ -6,6 +6,9 @@ import matplotlib
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits, load_iris, load_wine
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmax import (
     CoefficientDisplay,
@@ -131,8 +134,29 @@ def test_logits_of_an_estimator():
         SoftmaxDisplay.from_predictions([1.0, 2.0], ax=axes[0])
 
 
+def test_a_pipeline_is_drawn_as_its_last_step():
+    X, y = IRIS
+    pipeline = make_pipeline(StandardScaler(), SoftmaxRegressionCV([1.0, 0.1, 0.01])).fit(X, y)
+    scaled = pipeline[0].transform(X)
+    for drawn, expected in [
+        (PathDisplay.from_estimator(pipeline, X, y), PathDisplay.from_estimator(pipeline[-1], scaled, y)),
+        (PathDisplay.from_estimator(make_pipeline(pipeline[-1])), PathDisplay.from_estimator(pipeline[-1])),
+    ]:
+        np.testing.assert_array_equal(drawn.scores, expected.scores)
+        np.testing.assert_array_equal(drawn.coefficients, expected.coefficients)
+    curve = ConvergenceDisplay.from_estimator(pipeline)
+    np.testing.assert_array_equal(curve.gap_curve, ConvergenceDisplay.from_estimator(pipeline[-1]).gap_curve)
+    assert curve.name == "SoftmaxRegressionCV"
+    probability = SoftmaxDisplay.from_estimator(pipeline, X[:1]).bars_[1]
+    np.testing.assert_allclose([bar.get_width() for bar in probability], pipeline.predict_proba(X[:1])[0])
+    with pytest.raises(TypeError, match="a fitted SoftmaxRegression, or a pipeline that ends in one; got Standard"):
+        ConvergenceDisplay.from_estimator(make_pipeline(StandardScaler()))
+    with pytest.raises(NotFittedError):
+        ConvergenceDisplay.from_estimator(make_pipeline(StandardScaler(), SoftmaxRegression()))
+
+
 def test_errors(monkeypatch):
-    with pytest.raises(TypeError, match="estimator must be a fitted SoftmaxRegressionCV; got SoftmaxRegression"):
+    with pytest.raises(TypeError, match=r"fitted SoftmaxRegressionCV, or a pipeline .*; got SoftmaxRegression"):
         PathDisplay.from_estimator(SoftmaxRegression().fit(*IRIS))
     model = SoftmaxRegressionCV([1.0, 0.1], cv=2).fit(*IRIS)
     real = builtins.__import__
@@ -143,7 +167,7 @@ def test_errors(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_matplotlib)
-    with pytest.raises(ImportError, match="pip install matplotlib"):
+    with pytest.raises(ImportError, match=r"pip install \"skmax\[plot\]\""):
         PathDisplay.from_estimator(model)
 
 
