@@ -33,8 +33,8 @@ and omniglot_small1; on a busy machine, where small times are some tenths too lo
 Where skmax loses by the clock: coil20 (0.4), nearly separable images with 20500 parameters, whose curvature changes
 faster than it can be measured; glass (0.9), glmnet_multinomial_example (0.8) and cnae9 (0.9), which plain lbfgs or
 Newton steps do in as few milliseconds; newsgroups20 (0.7 to newton-cg), where SciPy's bookkeeping on two million
-parameters is half of the time. LogisticRegression() as it is stops 1e-4 and more above the minimum on palm100, flavia32,
-gas_drift8, symptoms41 and arrhythmia, and takes as little as a fifth of the time.
+parameters is half of the time. LogisticRegression() as it is stops 1e-4 and more above the minimum on palm100,
+flavia32, gas_drift8, symptoms41 and arrhythmia, and takes as little as a fifth of the time.
 
 Conclusion: a preconditioned L-BFGS is faster than scikit-learn's Newton solvers from some 80 parameters on, and gets to
 the minimum where those do not; below, both take milliseconds. A block of the Hessian for each class does for most sets
