@@ -1,6 +1,29 @@
 """skmax beside other packages that fit multinomial logistic regression: time, and distance from the minimum.
 
-RESULTS
+Results: one round (--rounds 1) by the clock, on two cores that other programs used too, so that neither the times nor
+the ratios are better than a rough guide.
+
+    made, 20000 x 20, 5 classes, no penalty            seconds   ratio   excess
+    skmax 0.1.0                                           0.58     1     0
+    scikit-learn 1.9.1, newton-cholesky                   2.7      4.6   0
+    statsmodels 0.15.0, MNLogit                           6.2     11     0
+    Spark ML 3.5.9                                       40       69     5e-10
+    glmnet 4.1-6 (R)                                     79      136     1e-9
+    cyanure 1.2.2                                        63      109     5e-3
+    scikit-learn 1.9.1, lbfgs, 1000 iterations           42       72     5e-2
+    scikit-learn 1.9.1, defaults                          3.8      6.5   1e-1
+
+    digits, 1797 x 64, 10 classes, C=1                 seconds   ratio   excess
+    skmax 0.1.0                                           0.28     1     5e-7
+    scikit-learn 1.9.1, newton-cholesky                   0.89     3.2   0
+    glmnet 4.1-6 (R)                                      5.9     21     4e-10
+    cyanure 1.2.2                                        12       43     1e-13
+    Spark ML 3.5.9                                       78      282     6e-8
+    scikit-learn 1.9.1, lbfgs, 1000 iterations            1.3      4.5   2e-5
+    scikit-learn 1.9.1, defaults                          0.53     1.9   7e-4
+
+Only skmax and Newton's method (newton-cholesky, statsmodels) are at the minimum within seconds on raw columns; statsmodels
+also computes what its tables need. Spark is made for data that one machine does not hold.
 
 Usage: python -m benchmarks.peers [--rounds N] [NAME ...]
 
