@@ -12,9 +12,9 @@ shared; log loss and accuracy on the other third.
                                                      12 groups   3.6 s   0.799   0.891
     made:1000:32:9           6.9 s   0.725   0.909   30 groups   0.9 s   0.638   0.903
 
-Conclusion: on a hundred classes, the tree saves up to half of the time; on a thousand, most of it. Where classes have 13 rows each (omniglot,
-palm100), its log loss is worse: a group has few rows to tell its classes apart, and a row that the root sends to the
-wrong group is lost.
+Conclusion: on a hundred classes, the tree saves up to half of the time; on a thousand, most of it. Where classes have
+13 rows each (omniglot, palm100), its log loss is worse: a group has few rows to tell its classes apart, and a row that
+the root sends to the wrong group is lost.
 
 Usage: python -m benchmarks.tree FILE ... [--groups NUMBER ...]
 
