@@ -84,6 +84,7 @@ from skmax import SoftmaxRegression, SoftmaxRegressionCV
 
 LONG = np.longdouble
 _FIRST_WITH_KNOWLEDGE = 1_000_000
+_NOTHING = 1e-30  # a minimum so small is at infinity
 FAMILIES = (
     "outlying entries",
     "outlying rows",
@@ -428,8 +429,8 @@ class _Smooth:
     """f in some linear coordinates theta (m x q): logits = X theta^T A^T, with a penalty 1/2 tr(theta P theta^T).
 
     `allowed` rules classes out of rows. `basis` (m q x r), if any, restricts theta to its span. `size_of_X` are the
-    sums of absolute values that X came from, for its rounding. `offset` (n x K) is added to the logits, and `B`
-    (m q x m q) is a penalty in place of P.
+    sums of absolute values that X came from, for its rounding. `offset` (n x K) is added to the logits, and `T`
+    (p x q) and `matrices` (p x m x m) make a penalty in place of P, the sum of D_j^T Q_j D_j / 2 with D = theta T^T.
     """
 
     def __init__(
@@ -446,11 +447,18 @@ class _Smooth:
         *,
         offset=None,
         size_of_offset=0,
-        B=None,
+        T=None,
+        matrices=None,
     ):
         self.offset = 0 if offset is None else offset.astype(dtype)
         self.size_of_offset = size_of_offset
-        self.B = None if B is None else B.astype(dtype)
+        self.T, self.matrices = (None if part is None else part.astype(dtype) for part in (T, matrices))
+        self.B = None
+        if T is not None:
+            B = np.einsum("jab,jr,js->arbs", self.matrices, self.T, self.T)
+            more = X.shape[1] - T.shape[1]
+            B = np.pad(B, ((0, 0), (0, more), (0, 0), (0, more))).reshape(A.shape[1] * X.shape[1], -1)
+            self.B = (B + B.T) / 2
         self.X, self.A, self.y, self.weight, self.P = (a.astype(dtype) for a in (X, A, y, weight, P))
         self.allowed, self.dtype = allowed, dtype
         self.size_of_X = np.abs(self.X) if size_of_X is None else size_of_X.astype(dtype)
@@ -477,11 +485,23 @@ class _Smooth:
         return self.X @ (self.A @ theta).T
 
     def penalty_gradient(self, theta: np.ndarray) -> np.ndarray:
-        return theta @ self.P if self.B is None else (self.B @ theta.ravel()).reshape(theta.shape)
+        if self.T is None:
+            return theta @ self.P
+        gradient = np.zeros_like(theta)
+        q = self.T.shape[1]
+        gradient[:, :q] = np.einsum("jab,bj->aj", self.matrices, theta[:, :q] @ self.T.T) @ self.T
+        return gradient
+
+    def penalty(self, theta: np.ndarray, other: np.ndarray) -> Any:
+        """The bilinear form, by way of D, whose squares do not cancel."""
+        if self.T is None:
+            return ((theta @ self.P) * other).sum()
+        q = self.T.shape[1]
+        return np.einsum("jab,aj,bj->", self.matrices, theta[:, :q] @ self.T.T, other[:, :q] @ self.T.T)
 
     def value(self, logits: np.ndarray, theta: np.ndarray) -> Any:
         losses = _losses(np.where(self.allowed, logits, -np.inf), self.y)
-        return self.weight @ losses + (self.penalty_gradient(theta) * theta).sum() / 2
+        return self.weight @ losses + self.penalty(theta, theta) / 2
 
     def probability(self, logits: np.ndarray) -> np.ndarray:
         z = np.where(self.allowed, logits, -np.inf)
@@ -515,7 +535,7 @@ class _Smooth:
 
     def along(self, logits: np.ndarray, theta: np.ndarray, d_logits: np.ndarray, d_theta: np.ndarray) -> Any:
         """A step to about the minimum along a direction."""
-        slope0, quadratic = ((self.penalty_gradient(each) * d_theta).sum() for each in (theta, d_theta))
+        slope0, quadratic = (self.penalty(each, d_theta) for each in (theta, d_theta))
         among = np.where(self.allowed, d_logits, np.nan)
         spread = (np.nanmax(among, axis=1) - np.nanmin(among, axis=1)).max()
         if spread < 0.3:
@@ -811,14 +831,10 @@ def _with_prior(task, X, A, y, weight, rows, present) -> Reference:
                 matrices[j] = phi[1]
             elif (phi > 0).any():
                 matrices[j] = A.T @ (np.diag(phi) - np.multiply.outer(phi, phi) / phi.sum()) @ A
-        B = np.einsum("jab,jr,js->arbs", matrices, T, T)
         ones = int(task.fit_intercept)
-        B = np.pad(B, ((0, 0), (0, ones), (0, 0), (0, ones)))
         q += ones
-        B = B.reshape(m * q, m * q)
-        B = (B + B.T) / 2
         Z, size_of_Z = _with_ones(X @ T, task), _with_ones(size, task)
-        known = {"offset": offset, "size_of_offset": size_of_offset, "B": B}
+        known = {"offset": offset, "size_of_offset": size_of_offset, "T": T, "matrices": matrices}
         allowed, basis, direction = np.ones(y.shape, dtype=bool), None, None
         if free.any():
             ruled_out, direction, seen = _free_directions(Z, A, y, T, free, ones)
@@ -857,6 +873,8 @@ def _with_prior(task, X, A, y, weight, rows, present) -> Reference:
             if task.mean is not None and not one_logit:
                 at[0][~present] = task.mean[~present]
         lowest = -(weight @ np.where(y > 0, y * np.log(np.where(y > 0, y, 1)), 0).sum(axis=1))
+        if free.any() and value < _NOTHING:  # which the linear programme did not see
+            kind, at = "quasi-separated", None
         error = min(error, float(value - lowest)) if kind == "minimum" else error
         if best is None or error < best.error:
             best = Reference(value, error, kind, n_iter, doubtful, at)

@@ -85,7 +85,8 @@ def fit_path(
     if problem.encoding.is_certain:
         yield from (certain_fit(problem) for _ in weight_decays)
         return
-    for minimum in minima(problem, weight_decays, initial_parameters(problem, last), options):
+    theta = initial_parameters(problem, last, weight_decays[0])
+    for minimum in minima(problem, weight_decays, theta, options):
         if minimum.rough_tol is None:
             yield fit_at(problem, minimum.objective, minimum.solution, options.tol)
         else:

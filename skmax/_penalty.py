@@ -136,12 +136,12 @@ class Penalty:
     @property
     def has_free(self) -> bool:
         """Whether some coefficient is not penalised, so that the minimum may be at infinity along it."""
-        return bool(np.any(self.free))
+        return self.weight_decay == 0 if self.factor is None else bool(np.any(self.free))
 
     @property
     def is_none(self) -> bool:
         """Whether no coefficient is penalised."""
-        return bool(np.all(self.free))
+        return self.weight_decay == 0 if self.factor is None else bool(np.all(self.free))
 
     def free_part(self, coef: Float64Array) -> Float64Array:
         """The part of a step `coef` along which Q does not change.

@@ -48,14 +48,19 @@ class Problem:
     prior: Prior
 
     @classmethod
-    def of(cls, samples: Samples, encoding: Encoding, prior: Prior | None = None) -> "Problem":
-        """Measure the columns of `samples` and choose the coordinates."""
+    def of(cls, samples: Samples, encoding: Encoding, prior: Prior | None = None, *, rotate: bool = True) -> "Problem":
+        """Measure the columns of `samples` and choose the coordinates.
+
+        Only if `rotate` may a basis of the rows take the place of the columns.
+        """
         prior, given = prior or Prior(), Objective(samples)
         if encoding.is_certain:  # the minimum is known without the columns
             unit = ColumnStats(np.zeros(given.n_features), np.ones(given.n_features))
             return cls(encoding, given, given, unit, Coordinates(), prior)
         penalty = prior.penalty(encoding)
-        coordinates, samples, columns, own = work_coordinates(samples, centred=given.fit_intercept, penalty=penalty)
+        coordinates, samples, columns, own = work_coordinates(
+            samples, centred=given.fit_intercept, penalty=penalty, rotate=rotate
+        )
         given = dataclasses.replace(given, penalty=penalty)
         objective = dataclasses.replace(given, samples=samples, penalty=own)
         return cls(encoding, given, objective, columns, coordinates, prior)
@@ -83,19 +88,38 @@ class Problem:
         )
 
 
-def initial_parameters(problem: Problem, last: tuple[FloatArray, FloatArray] | None = None) -> Float64Array:
-    """The flat parameters at which a search starts.
+def initial_parameters(
+    problem: Problem, last: tuple[FloatArray, FloatArray] | None = None, weight_decay: float = np.inf
+) -> Float64Array:
+    """The flat parameters at which a search for this weight decay starts.
 
     By default they are the minimum at infinite weight decay: coefficients at their prior means or at zero, with the
     logarithms of the class frequencies as intercepts, or approximately the best intercepts if there are prior means or
-    offsets. If the coefficients and intercepts of the `last` fit are given, they are used for all classes that had
-    weight in that fit.
+    offsets. If f is lower without the prior means, which may not fit these rows at all, the coefficients are zero. If
+    the coefficients and intercepts of the `last` fit are given, they are used for all classes that had weight in that
+    fit.
     """
+    objective, encoding = problem.objective, problem.encoding
+    start = problem.prior.start(encoding)
+    if last is not None or start is None:
+        return _initial(problem, None, last)
+    at_means = _initial(problem, start, None)
+    if weight_decay == np.inf:
+        return at_means
+    at_zero, penalised = _initial(problem, None, None), objective.penalised(weight_decay)
+    return at_means if penalised(at_means)[0] <= penalised(at_zero)[0] else at_zero
+
+
+def _initial(
+    problem: Problem,
+    start: tuple[Float64Array, Float64Array] | None,
+    last: tuple[FloatArray, FloatArray] | None,
+) -> Float64Array:
+    """The parameters that begin at `start`, the prior means and intercepts of the classes with weight, or at `last`."""
     objective, encoding = problem.objective, problem.encoding
     coef = np.zeros((objective.n_logits, objective.n_features))
     log_frequency = np.log(encoding.frequency)
     intercept = log_frequency[1:] - log_frequency[0] if objective.n_logits == 1 else log_frequency
-    start = problem.prior.start(encoding)
     if start is not None:
         coef, begin = problem.coordinates.inward(start[0], np.where(np.isfinite(start[1]), start[1], 0.0))
         intercept = np.where(np.isfinite(start[1]), begin, intercept)

@@ -531,3 +531,100 @@ def test_rows_that_are_fetched_or_left_out_are_the_local_ones(client, fit_interc
 
 def is_large(block, limit):
     return block.x[:, 0] > limit
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("known", ["sizes", "no sizes"])
+def test_factors_means_and_offsets_are_the_local_ones(client, n_classes, known):
+    X, y = WINE[0], np.minimum(WINE[1], n_classes - 1)
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=(1 if n_classes == 2 else 3, 13)) / X.std(axis=0)
+    offset = rng.normal(size=178 if n_classes == 2 else (178, 3))
+    options = {"penalty_factor": np.arange(13.0) * 0.1, "prior_mean": mean, "tol": 1e-11}
+    here = SoftmaxRegression(0.01, **options).fit(X, y, offset=offset)
+    remote, labels, offsets = chunked(X, 60), chunked(y, 60), chunked(offset, 60)
+    if known == "no sizes":
+        keep = da.from_array(np.ones(178, dtype=bool), chunks=60)
+        remote, labels, offsets = remote[keep], labels[keep], offsets[keep]
+    there = DaskSoftmaxRegression(0.01, **options).fit(remote, labels, offset=offsets)
+    np.testing.assert_allclose(there.coef_, here.coef_, atol=1e-6)
+    probability = there.predict_proba(remote, offsets).compute()
+    np.testing.assert_allclose(probability, here.predict_proba(X, offset), atol=1e-7)
+    assert there.score(remote, labels, offset=offsets) == pytest.approx(here.score(X, y, offset=offset))
+    assert there.to_local().has_offset_
+    with pytest.raises(ValueError, match="offset must be passed"):
+        there.predict(remote)
+
+
+def test_rows_that_are_fetched_bring_their_offsets(client):
+    """A preconditioner of a sample of the rows, and of all rows of some class."""
+    rng = np.random.default_rng(1)
+    X, y, offset = rng.normal(size=(9000, 3)), rng.integers(0, 3, 9000), rng.normal(size=(9000, 3))
+    here = SoftmaxRegression(1e-4).fit(X, y, offset=offset)
+    there = DaskSoftmaxRegression(1e-4).fit(chunked(X, 4000), chunked(y, 4000), offset=offset)
+    np.testing.assert_allclose(there.loss_curve_, here.loss_curve_, rtol=1e-6)
+    np.testing.assert_allclose(there.coef_, here.coef_, atol=1e-5)
+
+
+def test_bad_offsets_name_the_argument(client):
+    X, y = chunked(WINE[0], 60), chunked(WINE[1], 60)
+    with pytest.raises(ValueError, match=r"offset must have a number for each logit.*3 classes"):
+        DaskSoftmaxRegression().fit(X, y, offset=np.zeros(178))
+    with pytest.raises(ValueError, match="X and offset must have the same rows"):
+        DaskSoftmaxRegression().fit(X, y, offset=np.zeros((177, 3)))
+    with pytest.raises(ValueError, match="penalty_factor must have shape"):
+        DaskSoftmaxRegression(penalty_factor=[1.0]).fit(X, y)
+
+
+def test_inference_is_the_same_sums_over_partitions(client):
+    from skmax import inference
+
+    X, y = WINE[0][:, [1, 2, 4]], WINE[1]
+    weight = np.random.default_rng(0).uniform(0.5, 2, size=len(y))
+    groups = np.random.default_rng(1).integers(0, 12, size=len(y))
+    parts = chunked(X, 50), chunked(y, 50), chunked(weight, 50)
+    remote, local = DaskSoftmaxRegression(0, tol=1e-12).fit(*parts), SoftmaxRegression(0, tol=1e-12).fit(X, y, weight)
+    for options in ({}, {"kind": "sandwich"}, {"kind": "cluster", "groups": groups}):
+        ours = inference.coef_table(remote, *parts, reference=1, **options)
+        pd.testing.assert_frame_equal(
+            ours, inference.coef_table(local, X, y, weight, reference=1, **options), rtol=1e-7
+        )
+    for function in (inference.average_marginal_effects, inference.marginal_effects):
+        pd.testing.assert_frame_equal(function(remote, *parts), function(local, X, y, weight), rtol=1e-7)
+    assert inference.log_likelihood(remote, *parts) == pytest.approx(inference.log_likelihood(local, X, y, weight))
+    assert inference.wald_test(remote, *parts, features=1).statistic == pytest.approx(
+        inference.wald_test(local, X, y, weight, features=1).statistic
+    )
+    intervals = [
+        inference.predict_proba_interval(model, *data[:2], X[:9], data[2])
+        for model, data in [(remote, parts), (local, (X, y, weight))]
+    ]
+    np.testing.assert_allclose(intervals[0].lower, intervals[1].lower, rtol=1e-7)
+    rows = inference.leave_one_out(remote, *parts), inference.leave_one_out(local, X, y, weight)
+    stepped = ~rows[1].refitted  # no row of a partition is left out by a fit
+    assert not rows[0].refitted.any()
+    for name in ("leverage", "cooks_distance", "probability", "loss"):
+        ours, theirs = (getattr(each, name)[stepped] for each in rows)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-12)
+    changes = [
+        inference.influence_on(model, *data[:2], X[:9], y[:9], data[2])
+        for model, data in [(remote, parts), (local, (X, y, weight))]
+    ]
+    np.testing.assert_allclose(changes[0][stepped], changes[1][stepped], rtol=1e-6, atol=1e-12)
+    pd.testing.assert_frame_equal(  # rows in memory of a model that was fitted to partitions
+        inference.coef_table(remote, X, y, weight), inference.coef_table(local, X, y, weight), rtol=1e-7
+    )
+    with pytest.raises(ValueError, match="X must have the n_features of the fit, 3; got 2"):
+        inference.coef_table(remote, parts[0][:, :2], *parts[1:])
+
+
+def test_inference_checks_the_names_of_the_columns(client):
+    from skmax import inference
+
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    frame, labels = dd.from_pandas(X, npartitions=3), dd.from_pandas(y, npartitions=3)
+    model = DaskSoftmaxRegression(0.01, tol=1e-10).fit(frame, labels)
+    table = inference.coef_table(model, frame, labels)
+    assert table.index.get_level_values("feature")[:2].tolist() == ["alcohol", "malic_acid"]
+    with pytest.raises(ValueError, match="X must have the feature names of the fit"):
+        inference.coef_table(model, frame[X.columns[::-1].tolist()], labels)

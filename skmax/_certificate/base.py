@@ -162,6 +162,10 @@ class Certificate:
         return bool(self.holds and self.doubt * self.gap <= tol)
 
 
+# Beyond this change the lower bound is next to nothing, and its formula overflows.
+_FAR = 1e100
+
+
 def _psi(t: float) -> float:
     if t < _FLAT:
         return 1 / 2 + t / 6
@@ -170,7 +174,7 @@ def _psi(t: float) -> float:
 
 def lower_bound(square: float, change: float) -> float:
     """The lower bound of the gap that follows from a step with ||d||_H^2 = `square` and the change R = `change`."""
-    if not change < np.inf:
+    if not change < _FAR:
         return 0.0
     share = ((1 + change) * np.log1p(change) - change) / change**2 if change > _FLAT else 1 / 2 - change / 6
     return float(square * share)

@@ -84,6 +84,8 @@ def by_newton(
         spread = function.largest_change(step)
         sure = spread < SMALL and not change.is_singular()
         proof = Certificate.of(decrement, spread if sure else max(1.0, spread), is_bound=False)
+    if change.misses(point.gradient):
+        proof = Certificate(np.inf, np.inf, is_bound=False)
     return Attempt(point, proof, change), step
 
 

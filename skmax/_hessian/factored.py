@@ -129,6 +129,18 @@ class FactoredHessian(ChangeOfVariables):
         """Whether rounding dominates some of the Hessian, or nearly does."""
         return bool(np.square(self.factor.diagonal()).min() < _SINGULAR)
 
+    def misses(self, gradient: Float64Array) -> bool:
+        """Whether an intercept has a gradient but no curvature, so that this Hessian says nothing of the gap.
+
+        So it is where all rows are so sure that their curvature is 0, and some of them are wrong: offsets and prior
+        means may be as large.
+        """
+        if not self.fit_intercept:
+            return False
+        curvature = self.measured if not self.by_rows else np.square(self.measured).sum(axis=0)
+        curvature = (curvature.diagonal() if curvature.ndim == 2 else curvature).reshape(self.n_logits, -1)[:, -1]
+        return bool(np.any((curvature == 0) & (gradient.reshape(self.n_logits, -1)[:, -1] != 0)))
+
     def inverse(self) -> Float64Array:
         """H^-1 on the steps that sum to zero over the classes, in standardized columns, of shape (d, d)."""
         half = self._inverse_factor()

@@ -8,13 +8,14 @@ from scipy.sparse import issparse
 
 from skmax._samples.base import LOGIT_COST, LocalSamples, Maximum, Samples
 from skmax._samples.block import Block, Design, Float64Array
-from skmax._samples.dense import DenseSamples
+from skmax._samples.dense import DenseBlock, DenseSamples
 from skmax._samples.sparse import SparseSamples
 from skmax._threads import Workers
 
 __all__ = [
     "LOGIT_COST",
     "Block",
+    "DenseBlock",
     "DenseSamples",
     "Design",
     "Float64Array",
