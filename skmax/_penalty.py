@@ -158,12 +158,16 @@ class Penalty:
         # Coefficients without a penalty may be too large to be squared.
         if not self.weight_decay:
             return 0.0
+        if self.mean is None and self.factor is None:
+            return self.weight_decay / 2 * float(np.vdot(coef, coef))
         rest = self._rest(coef)
         scaled = rest if self.factor is None else self.factor * rest
         return self.weight_decay / 2 * float(np.vdot(rest, scaled))
 
     def gradient(self, coef: Float64Array) -> Float64Array:
         """phi (e - ebar) weight_decay."""
+        if self.mean is None and self.factor is None:  # no call more than needed, as each evaluation comes here
+            return self.weight_decay * coef
         rest = self.weight_decay * self._rest(coef)
         return rest if self.factor is None else self.factor * rest
 
