@@ -466,9 +466,10 @@ def test_metadata_routing_carries_offsets():
         np.testing.assert_array_equal(pipeline[-1].coef_, direct.coef_)
         assert pipeline.score(X, y, offset=offset) == direct.score(StandardScaler().fit_transform(X), y, offset=offset)
         pipeline.predict(X, offset=offset)
-        search = GridSearchCV(pipeline, {"softmaxregression__weight_decay": [0.1, 0.001]}, cv=3)
-        assert search.fit(X, y, offset=offset).best_score_ > 0.9
         scorer = neg_cross_entropy_scorer.set_score_request(offset=True)
+        for scoring in (None, scorer):  # the estimator's own score, and that of probabilities
+            search = GridSearchCV(model, {"weight_decay": [0.1, 0.001]}, cv=3, scoring=scoring)
+            assert np.isfinite(search.fit(X, y, offset=offset).best_score_)
         scores = cross_val_score(pipeline, X, y, scoring=scorer, params={"offset": offset}, cv=3)
         assert (scores < 0).all()
         own = SoftmaxRegressionCV([0.01, 0.008], cv=3).set_fit_request(offset=True).set_score_request(offset=True)
