@@ -1,11 +1,19 @@
 """The documentation: `python -m sphinx -W docs docs/_build` builds it, without the network."""
 
 import ast
+import doctest
+import importlib.util
+import inspect
 import re
+import sys
+import tomllib
 import warnings
 from pathlib import Path
 
 import skmax
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the order of the gallery
+URLS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"].get("urls", {})
 
 project = "skmax"
 author = "skmax developers"
@@ -15,11 +23,14 @@ version = release = skmax.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
+    "matplotlib.sphinxext.plot_directive",
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
     "sphinx_copybutton",
+    "sphinx_design",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build"]
@@ -27,7 +38,10 @@ default_role = "literal"
 autodoc_typehints = "none"  # numpydoc's sections have the types
 numpydoc_show_class_members = False  # the template lists them
 toc_object_entries_show_parents = "hide"
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
+plot_formats = [("png", 120)]
+plot_html_show_formats = plot_html_show_source_link = False
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
@@ -37,7 +51,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "gallery/backreferences",
     "doc_module": ("skmax",),
     "reference_url": {"skmax": None},
-    "within_subsection_order": "ExampleTitleSortKey",
+    "within_subsection_order": "story_order.StoryOrder",
     "abort_on_example_error": True,
     "capture_repr": (),
     "download_all_examples": False,
@@ -49,7 +63,10 @@ warnings.filterwarnings("error", module="__main__")
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skmax"
-html_static_path = ["_static"]
+# MathJax comes with a package, so that the site needs no other host. Its pages load this one file.
+_mathjax = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg.js"
+html_static_path = ["_static", str(_mathjax)]
+mathjax_path = _mathjax.name
 html_css_files = ["custom.css"]
 html_favicon = "_static/logo.svg"
 html_context = {"default_mode": "auto"}
@@ -57,16 +74,21 @@ html_show_sourcelink = False
 html_theme_options = {
     "logo": {"image_light": "_static/logo.svg", "image_dark": "_static/logo.svg", "text": "skmax"},
     "navbar_align": "left",
+    "header_links_before_dropdown": 7,
     "navbar_end": ["theme-switcher"],
     "navigation_with_keys": False,
     "show_prev_next": False,
     "footer_start": ["copyright"],
     "footer_end": [],
+    "icon_links": [
+        {"name": name, "url": url, "icon": icon, "type": "fontawesome"}
+        for name, icon in [("Repository", "fa-solid fa-code-branch"), ("Issues", "fa-solid fa-circle-question")]
+        if (url := URLS.get(name))
+    ],
     "pygments_light_style": "tango",
 }
-html_sidebars = {
-    page: [] for page in ("index", "guide", "coming_from_logistic_regression", "benchmarks", "development")
-}
+html_baseurl = URLS.get("Documentation", "")
+html_sidebars = {page.stem: [] for page in Path(__file__).parent.glob("*.md") if page.stem != "api"}
 
 
 def _fill_in_docstrings(app, page, source):
@@ -78,5 +100,14 @@ def _fill_in_docstrings(app, page, source):
     source[0] = re.sub(r"^docstring of (\S+)$", docstring, source[0], flags=re.MULTILINE)
 
 
+def _draw_displays(app, what, name, obj, options, lines):
+    """The picture that the example in the docstring of a display draws, at the end of its page."""
+    if what == "class" and name.endswith("Display"):
+        code = "".join(example.source for example in doctest.DocTestParser().get_examples(inspect.getdoc(obj)))
+        lines += ["", ".. plot::", "   :include-source: false", ""]
+        lines += ["   " + line for line in code.splitlines()] + [""]
+
+
 def setup(app):
     app.connect("source-read", _fill_in_docstrings)
+    app.connect("autodoc-process-docstring", _draw_displays, priority=900)  # after numpydoc

@@ -2,10 +2,11 @@
 Softmax as a policy: choosing actions at a temperature
 ======================================================
 
-To learn which of five offers a visitor likes, one must make them, and only the offer made is answered. Always making
-the one that looks best learns nothing of the others; choosing at random learns all and earns little. The softmax is the
-way between: an action's probability grows with what is expected of it, and the temperature says how much. And what
-visitors of a kind chose before can be learnt by softmax regression, whose ``predict_proba`` is then the policy.
+A shop that wants to learn which of five offers a visitor likes has to make offers, and hears only about those that it
+made. If it always makes the offer that looks best, it learns nothing about the others. If it chooses at random, it
+learns about all of them and earns little. The softmax is a compromise: the probability of an action grows with the
+reward that is expected from it, and the temperature controls how fast. Softmax regression can also learn from a log
+what different visitors accept, and its ``predict_proba`` is then the policy.
 """
 
 import matplotlib.pyplot as plt
@@ -14,8 +15,8 @@ import numpy as np
 from skmax import SoftmaxRegression, softmax
 
 # %%
-# A bandit of five arms that pay 1 with these probabilities. Each play chooses an arm by the softmax of the mean pay
-# so far, divided by the temperature. Mean over 400 bandits played side by side, all from one seed.
+# A bandit with five arms, which pay 1 with these probabilities. Each play draws an arm from the softmax of the mean pay
+# so far, divided by the temperature. The curves are means over 400 simulated bandits.
 
 pays = np.array([0.30, 0.35, 0.45, 0.55, 0.70])
 n_bandits, n_plays = 400, 600
@@ -38,7 +39,7 @@ def play(temperature, seed=0):
 
 
 temperatures = [0.01, 0.05, 0.1, 1.0]
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+figure, left = plt.subplots(figsize=(6.4, 4), layout="constrained")
 print(f"mean pay of a play (the best arm: {pays.max():.2f}, arms at random: {pays.mean():.2f})")
 for temperature in temperatures:
     best, mean_pay = play(temperature)
@@ -46,13 +47,13 @@ for temperature in temperatures:
     left.plot(best, label=f"{temperature:g}")
 left.set(xlabel="play", ylabel="probability of the best arm", ylim=(0, 1))
 left.legend(title="temperature")
-left.set_title("Too cold is stuck, too hot never decides", fontsize=11)
+left.set_title("Too cold gets stuck, too hot stays random", fontsize=11)
 
 # %%
-# Now visitors differ: x is known of each, and which of five offers pays depends on it. From a log of offers made at
-# random, take those that were accepted: their distribution over the offers, given x, is proportional to how likely each
-# is to be accepted. Softmax regression learns that, and divided by a temperature its logits are a policy that depends
-# on x.
+# Now the visitors differ: features x of each visitor are known, and they determine which of five offers the visitor
+# accepts. A log has offers that were made at random. Among the accepted ones, the distribution over the offers given x
+# is proportional to the probabilities of acceptance. Softmax regression learns this distribution, and its logits
+# divided by a temperature are a policy that depends on x.
 
 rng = np.random.default_rng(1)
 directions = rng.normal(size=(5, 4))
@@ -76,12 +77,13 @@ print(f"\nlearnt from {accepted.sum()} accepted offers; share accepted of {len(x
 print(f"offers at random          {acceptance.mean():.3f}")
 print(f"predict_proba as policy   {as_fitted:.3f}")
 print(f"the most probable, always {value[0]:.3f}")
-print(f"whoever knew each visitor {acceptance.max(axis=1).mean():.3f}")
+print(f"the best for each visitor {acceptance.max(axis=1).mean():.3f}")
 
+figure, right = plt.subplots(figsize=(6.4, 4), layout="constrained")
 right.semilogx(temperatures, value, "o-", markersize=4, label="softmax(logits / temperature)")
 right.plot(1, as_fitted, "C3s", label="predict_proba")
 right.axhline(acceptance.mean(), color="0.5", linestyle="--", label="at random")
 right.set(xlabel="temperature", ylabel="share of offers accepted")
-right.set_title("A policy that knows the visitor", fontsize=11)
+right.set_title("A policy that depends on the visitor", fontsize=11)
 right.legend()
 plt.show()

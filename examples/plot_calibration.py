@@ -2,10 +2,11 @@
 Overconfident or calibrated
 ===========================
 
-A model is calibrated if of the rows to which it gives 80 %, 80 % are right. With little weight decay and few rows a
-linear model learns its training rows by heart and is too sure of others. There are two remedies: more weight decay,
-chosen by the log loss on rows left out; or one number learnt from rows left out, the temperature by which all logits
-are divided (scikit-learn's ``CalibratedClassifierCV(method="temperature")``, since 1.8).
+A model is calibrated if 80 % of the predictions that it makes with a probability of 80 % are right. With little weight
+decay and few rows, a linear model fits its training rows too closely and is overconfident on other rows. There are two
+remedies. One is a larger weight decay, chosen by the log loss on rows left out. The other is a temperature, learnt from
+rows left out, by which all logits are divided (``CalibratedClassifierCV(method="temperature")`` of scikit-learn 1.8 or
+later).
 """
 
 import matplotlib.pyplot as plt
@@ -31,9 +32,10 @@ except ValueError:  # an older scikit-learn
 models["weight decay by SoftmaxRegressionCV"] = SoftmaxRegressionCV(20)
 
 # %%
-# Reliability: rows in ten groups by the probability of the predicted class, and of each the share that is right. The
-# calibration error is the mean distance of the two. Temperature leaves the most probable class of a model what it is;
-# that the accuracy moves a little is because it averages the five models of its folds.
+# The rows are divided into ten groups by the probability of the predicted class. For each group, the diagram shows the
+# mean probability and the share of rows that are right, and the calibration error is the mean distance between the two.
+# A temperature does not change which class is the most probable. The accuracy changes slightly because
+# ``CalibratedClassifierCV`` averages the models of its five folds.
 
 
 def reliability(model):

@@ -9,7 +9,6 @@ are simulated: how 3000 invented people travel to work. So the estimated coeffic
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
@@ -17,6 +16,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from skmax import SoftmaxRegression, softmax
+
+try:
+    import pandas as pd
+except ImportError:
+    raise SystemExit("This example needs pandas: pip install pandas") from None
 
 # %%
 # The simulation: each person draws a means of travel from the softmax of linear logits. True effects sum to zero over

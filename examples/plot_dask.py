@@ -2,9 +2,9 @@
 From a folder of Parquet files to a model
 =========================================
 
-Data that no machine holds is spread over files, and Dask reads them where there is room: each worker some. The loss and
-its gradient are sums over rows, so that each worker adds up its own, and only sums travel. The fit is that of
-`SoftmaxRegression`, and so is the answer.
+Data that do not fit into one machine are stored in many files, and each of Dask's workers reads some of them. The loss
+and its gradient are sums over rows: each worker adds up its own rows, and only the sums are sent. The fit has the same
+steps as that of `SoftmaxRegression`, and the same result.
 """
 
 import tempfile
@@ -12,15 +12,20 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-from dask import dataframe as dd
-from distributed import Client, LocalCluster
 
 from skmax import ConvergenceDisplay, SoftmaxRegression
-from skmax.dask import DaskSoftmaxRegression
+
+try:
+    import pandas as pd
+    from dask import dataframe as dd
+    from distributed import Client, LocalCluster
+
+    from skmax.dask import DaskSoftmaxRegression
+except ImportError:
+    raise SystemExit('This example needs Dask, with its data frames: pip install "skmax[dask]"') from None
 
 # %%
-# The folder: eight files of a made-up log of what visitors of a shop did, 10000 rows each, in units as they come.
+# The folder: eight files of 10000 rows each, with a simulated log of what the visitors of a shop did, in various units.
 
 folder = tempfile.TemporaryDirectory()
 rng = np.random.default_rng(0)
@@ -33,9 +38,9 @@ for part in range(8):
     frame.to_parquet(Path(folder.name) / f"{part}.parquet")
 
 # %%
-# A cluster: here two workers in this process, so that the example runs anywhere; in real life, processes on this
-# machine or on many (``LocalCluster()``, dask-jobqueue, dask-kubernetes). From scikit-learn 1.9 on, a progress bar
-# shows the iterations.
+# A cluster: here two workers in this process, so that the example runs anywhere. A real one has processes on this
+# machine or on several (``LocalCluster()``, dask-jobqueue, dask-kubernetes). With scikit-learn 1.9 or later, a progress
+# bar shows the iterations.
 
 cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0")
 client = Client(cluster)
@@ -52,8 +57,8 @@ model.fit(data[columns], data["outcome"])
 print(f"{data.npartitions} files, {len(data)} rows: converged {model.converged_} after {model.n_iter_} iterations")
 
 # %%
-# Predictions are lazy, file by file; `to_local` gives the plain model, to be stored and used without Dask. A fit of
-# the plain class on all rows is the same.
+# Predictions are lazy, file by file. `to_local` returns a `SoftmaxRegression`, which can be stored and used without
+# Dask. A fit of `SoftmaxRegression` on all rows gives the same model.
 
 shares = model.predict_proba(data[columns]).mean(axis=0)
 print("mean probability: ", dict(zip(model.classes_.tolist(), shares.compute().round(3).tolist(), strict=True)))

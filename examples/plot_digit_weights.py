@@ -4,7 +4,7 @@ What the weights look at
 
 A linear model of images has a weight for each pixel and class, which is a picture too: red where ink speaks for the
 digit, blue where it speaks against it. Weight decay makes the weights smaller, and spreads them: with little, single
-pixels decide; with much, whole strokes do. (Each row of the picture has colours of its own scale.)
+pixels decide; with much, whole strokes do. Each row of the picture has its own scale, at its right end.
 """
 
 import matplotlib.pyplot as plt
@@ -30,11 +30,12 @@ figure, table = plt.subplots(3, 10, figsize=(10, 3.6), layout="constrained")
 for row, model in zip(table, models, strict=True):
     limit = np.abs(model.coef_).max()
     for axes, digit, weights in zip(row, model.classes_, model.coef_, strict=True):
-        axes.imshow(weights.reshape(8, 8), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        colours = axes.imshow(weights.reshape(8, 8), cmap="RdBu_r", vmin=-limit, vmax=limit)
         axes.set(xticks=[], yticks=[])
         if model is models[0]:
             axes.set_title(digit)
     row[0].set_ylabel(f"decay\n{model.weight_decay:g}", rotation=0, ha="right", va="center")
+    figure.colorbar(colours, ax=row, label="weight", ticks=[-0.9 * limit, 0, 0.9 * limit], format="%.2g", aspect=8)
 
 # %%
 # The logit of an image is the sum over its pixels of ink times weight. So a prediction can be taken apart: here a digit

@@ -84,7 +84,13 @@ flat = judge("flat", SoftmaxRegression(), *rows)
 
 # %%
 # With one group, or one for each class, the tree is the flat model again. In between, its number of groups is another
-# parameter to choose by the rows left out.
+# parameter to choose by the rows left out. Here, where there are superclasses, the right number of groups makes the
+# tree better than the flat model: the weight decay, one over the number of rows, is then one for each group.
+#
+# More classes, more to save: ``python -m benchmarks.tree made:1000:32:9 --groups 30`` took 0.9 processor seconds for
+# the tree and 6.9 for the flat model, with log losses of 0.64 and 0.73. It is not always so. On 150 intents of
+# questions, the log losses were 0.78 and 0.79; on 136 characters of handwriting with 13 training rows each, 6.6 and
+# 4.3, as a row that the root sends to a wrong group is lost.
 numbers = [5, 10, 20, 40, 80]
 trees = [judge(f"{n_groups} groups", TwoLevels(n_groups), *rows) for n_groups in numbers]
 

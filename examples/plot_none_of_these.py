@@ -2,9 +2,10 @@
 A "none of these" class
 =======================
 
-Softmax probabilities sum to one over the classes that the model knows. Shown something else, it has to take one of
-them, and may be sure of it: the further from the boundaries, the surer, whatever is there. If inputs of no class
-will come, say so while fitting: with examples of what else there is, labelled as a class of their own.
+Softmax probabilities sum to one over the classes that the model knows. For an input of none of these classes, the model
+still has to choose one of them, and it may do so with a high probability, which grows with the distance from the
+boundaries. If such inputs are expected, the training data should include examples of them, labelled as a class of
+their own.
 """
 
 import matplotlib.pyplot as plt

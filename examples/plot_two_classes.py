@@ -2,9 +2,10 @@
 Two classes are logistic regression
 ===================================
 
-For two classes a softmax over two logits is the logistic function of their difference, so that one logit is enough:
-that of the second class, with the first one's being 0. `SoftmaxRegression` does just that, and is then logistic
-regression, coefficient by coefficient, for scikit-learn's ``C`` and the weight decay that it stands for.
+For two classes, the softmax of two logits is the logistic function of their difference. One logit is therefore enough:
+that of the second class, while the logit of the first class is 0. With two classes, `SoftmaxRegression` fits this one
+logit, and equals scikit-learn's logistic regression coefficient by coefficient, at the weight decay that corresponds to
+``C``.
 """
 
 import matplotlib.pyplot as plt

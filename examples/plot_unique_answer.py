@@ -2,10 +2,11 @@
 Why weight decay makes the answer unique
 ========================================
 
-Softmax regression has a row of coefficients for each class, and one row too many: adding the same vector to all rows
-adds the same number to all logits of a sample, which no probability notices. So the loss alone has not one minimum but
-a whole valley floor of them, of as many dimensions as there are columns and the intercept. Along it the curvature is
-zero; weight decay lifts it, and picks the one point of the floor that is nearest to zero.
+Softmax regression has a row of coefficients for each class, which is one row too many: if the same vector is added to
+all rows, the same number is added to all logits of a sample, and the probabilities do not change. The loss alone
+therefore has not one minimum but a whole valley floor of them, with as many dimensions as there are columns and an
+intercept. Along the floor the curvature is zero. Weight decay adds curvature, and selects the point of the floor
+that is nearest to zero.
 """
 
 import matplotlib.pyplot as plt

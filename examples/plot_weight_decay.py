@@ -2,41 +2,49 @@
 Choosing the weight decay
 =========================
 
-Weight decay pulls the coefficients towards zero. With too little the model learns the noise of its training rows; with
-too much it learns nothing but how frequent the classes are. `SoftmaxRegressionCV` fits a path of weight decays on each
-of five folds, judges each by the log loss on the rows left out, and takes the best; or, asked to, the strongest that
-is within one standard error of the best.
+Weight decay pulls the coefficients towards zero. With too little of it the model learns the noise of its training rows,
+and with too much only how frequent the classes are. `SoftmaxRegressionCV` fits a path of weight decays on each of five
+folds, judges each by the log loss on the rows left out, and chooses the best one or, if asked to, the strongest that is
+within one standard error of the best. On 800 handwritten digits, each choice lowers the log loss on new digits by more
+than a fifth, compared with the default weight decay.
 """
 
 import matplotlib.pyplot as plt
-from sklearn.datasets import load_wine
-from sklearn.metrics import log_loss
+from sklearn.datasets import load_digits
+from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import train_test_split
 
 from skmax import PathDisplay, SoftmaxRegression, SoftmaxRegressionCV
 
-X, y = load_wine(return_X_y=True)  # columns from 0.1 to 1700, unscaled
-X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X, y, train_size=800, stratify=y, random_state=0)
 
 # %%
-# The grid has its ends from the data. Behind it are 100 fits on folds, each started where the last one ended.
+# The range of the grid comes from the data. The search makes 5 x 20 fits on folds, each of which starts where the last
+# one ended. The approximate leave-one-out needs a single path.
 best = SoftmaxRegressionCV(20).fit(X_train, y_train)
 simple = SoftmaxRegressionCV(20, refit="one_standard_error").fit(X_train, y_train)
 approximate = SoftmaxRegressionCV(best.weight_decays_, cv="approximate").fit(X_train, y_train)
+default = SoftmaxRegression().fit(X_train, y_train)
 
-print(f"{'':38s} weight decay  log loss: left out  test")
+print(f"{'':38} weight decay  log loss: left out   test  test accuracy")
 for name, model in [
     ("best of five folds", best),
     ("strongest within one standard error", simple),
     ("best by approximate leave-one-out", approximate),
+    ("default, 1 / n_samples", default),
 ]:
     loss = log_loss(y_test, model.predict_proba(X_test))
-    print(f"{name:38s} {model.weight_decay_:12.2g} {-model.best_score_:19.3f} {loss:5.3f}")
-loss = log_loss(y_test, SoftmaxRegression().fit(X_train, y_train).predict_proba(X_test))
-print(f"{'default, 1 / n_samples':38s} {1 / len(y_train):12.2g} {'':19s} {loss:5.3f}")
+    decay = getattr(model, "weight_decay_", 1 / len(y_train))
+    left_out = f"{-model.best_score_:.3f}" if hasattr(model, "best_score_") else ""
+    accuracy = accuracy_score(y_test, model.predict(X_test))
+    print(f"{name:38} {decay:12.2g} {left_out:>19} {loss:6.3f} {accuracy:14.3f}")
 
 # %%
-# Above, the score; below, the coefficients of the models on all training rows. Columns with large values get theirs
-# first, as the penalty is on the coefficients of the columns as they are.
-PathDisplay.from_estimator(best, X_train, y_train)
+# Above, the score; below, the coefficients of the models on all training rows, of which there are many large ones at
+# the default weight decay.
+display = PathDisplay.from_estimator(best, X_train, y_train)
+for axes in display.ax_, display.coefficient_ax_:
+    axes.axvline(1 / len(y_train), color="0.6", linestyle=":", linewidth=1, label="default")
+display.ax_.legend()
 plt.show()

@@ -26,7 +26,7 @@ from skmax._prior import Prior, check_offset
 from skmax._problem import Problem
 from skmax._progress import StagePrinter
 from skmax._samples import LOGIT_COST, Block, Design, Float64Array, dtypes_of, samples_of
-from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions
+from skmax._sklearn import CALLER, CallbackSupportMixin, Interval, Monitor, StrOptions, doc_link_template
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
 from skmax._target import (
     LABELS_OR_DISTRIBUTIONS,
@@ -51,7 +51,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
     # scikit-learn's HTML representation links to this page.
     _doc_link_module = "skmax"
     _offset_of_rows: ArrayLike | None = None  # see `_with_offset`
-    _doc_link_template = "https://skmax.readthedocs.io/en/latest/api/{estimator_module}.{estimator_name}.html"
+    _doc_link_template = property(lambda self: doc_link_template())
 
     _parameter_constraints: dict[str, Any] = {
         "fit_intercept": ["boolean"],
@@ -85,15 +85,18 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         """Fit the model."""
 
     def _validate(
-        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None, *, reset: bool = True
     ) -> tuple[Design, NDArray, Float64Array | None, FeatureNames]:
-        """Check X, y and the weights; return them as arrays, with the feature names. The estimator does not change."""
+        """Check X, y and the weights; return them as arrays, with the feature names. The estimator does not change.
+
+        Without `reset`, the columns must be those of the fit.
+        """
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         # scikit-learn stores attributes of the columns while it checks them, but an error must leave an earlier fit
         # unchanged.
         seen = copy.copy(self)
-        X = seen._validate_X(X)
+        X = seen._validate_X(X, reset=reset)
         with naming("y", LABELS_OR_DISTRIBUTIONS):
             labels = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y", estimator=self)
         check_consistent_length(X, labels)
@@ -119,6 +122,17 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
     ) -> Problem:
         samples = target.samples(X, fit_intercept=self.fit_intercept, pool=pool, offset=offset)
         return Problem.of(samples, target.encoding, prior)
+
+    def _problem_again(
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None, offset: ArrayLike | None, pool: Workers
+    ) -> Problem:
+        """The problem of a fitted model, given the data of its fit again, in the user's columns."""
+        X, labels, weight, feature_names = self._validate(X, y, sample_weight, reset=False)
+        target = self._encode(labels, weight)
+        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        offset = check_offset(self._known_offset(offset), X.shape[0], len(target.encoding.classes))
+        samples = target.samples(X, fit_intercept=self.fit_intercept, pool=pool, offset=offset)
+        return Problem.of(samples, target.encoding, prior, rotate=False)
 
     def _options(self, watch: Watch | None = None) -> Options:
         return Options(self.tol, self.max_iter, StagePrinter() if self.verbose else None, watch)

@@ -129,17 +129,18 @@ class Coordinates:
 
 
 def work_coordinates(
-    samples: Samples, *, centred: bool, penalty: Penalty = NO_PENALTY
+    samples: Samples, *, centred: bool, penalty: Penalty = NO_PENALTY, rotate: bool = True
 ) -> tuple[Coordinates, Samples, ColumnStats, Penalty]:
     """The coordinates of the fit, with the samples, the statistics of their columns and the penalty in them.
 
-    `penalty` has the factors and means of any weight decay.
+    `penalty` has the factors and means of any weight decay. Only if `rotate` may a basis of the rows take the place of
+    the columns.
     """
     columns = ColumnStats.of(samples, centred=centred)
     few_rows = samples.n_samples < samples.n_features and samples.n_samples <= _ROTATION_PAYS * samples.n_logits
     scale = None if penalty.factor is None else np.sqrt(penalty.factor)
     # Each column has its own factor, which its scale takes in.
-    can_turn = scale is None or (scale.ndim == 1 and scale.all())
+    can_turn = rotate and (scale is None or (scale.ndim == 1 and bool(scale.all())))
     if few_rows and can_turn and isinstance(samples, DenseSamples):
         # One QR factorisation of X^T, for an X of n_samples x n_samples.
         origin = columns.mean if centred else None

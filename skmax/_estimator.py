@@ -193,9 +193,9 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data, finite. float64 and float32 are used without conversion. A dense array of float16, uint8,
-            int8 or bool is not copied either: it is converted to float64 block by block. Other types are converted to
-            float64, and sparse input to CSR.
+            Training data, finite. float64 and float32 are used without conversion. uint8, int8, bool and, in a dense
+            array, float16 are not copied either: they are converted to float64 block by block. Other types are
+            converted to float64, and sparse input to CSR.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels of one type that can be sorted; or, for each row, a distribution over the classes: non-negative
             numbers that sum to 1.

@@ -1,4 +1,4 @@
-"""The loss of each row under a fit without that row, approximated by one Newton step.
+"""The fit without each of its rows, approximated by one Newton step.
 
 With F(theta) = sum_i s_i l_i + S Q(W) = S f, and Q the penalty, the fit without row i minimises
 
@@ -6,23 +6,71 @@ With F(theta) = sum_i s_i l_i + S Q(W) = S f, and Q the penalty, the fit without
 
 whose gradient at the minimum of F is -s_i (V_i r_i + Q'(W)) and whose Hessian is S H - s_i V_i A_i V_i^T,
 except for the penalty's share of s_i / S, which is neglected. Here r_i = p_i - y_i, A_i = diag(p_i) - p_i p_i^T, and
-V_i takes a row's logits to the parameters, V_i q = q (x) x_i. One Newton step from theta changes the row's own logits
-by
+V_i takes a row's logits to the parameters, V_i q = q (x) x_i. One Newton step d_i from theta changes the row's own
+logits by
 
-    (I - s_i M_i A_i)^-1 s_i (M_i r_i + q_i)    with M_i = V_i^T (S H)^-1 V_i,  q_i = V_i^T (S H)^-1 Q'(W),
+    t_i = V_i^T d_i = (I - s_i M_i A_i)^-1 s_i (M_i r_i + q_i)    with M_i = V_i^T (S H)^-1 V_i,
+                                                                       q_i = V_i^T (S H)^-1 Q'(W),
 
-by the formula of Sherman, Morrison and Woodbury. (K. Rahnama Rad and A. Maleki, 2020, A scalable estimate of the
-out-of-sample prediction error via approximate leave-one-out cross-validation, Journal of the Royal Statistical Society
-B 82(4), 965-996.)
+by the formula of Sherman, Morrison and Woodbury, which also gives the step itself,
+
+    d_i = (S H)^-1 (V_i u_i + s_i Q'(W))                          with u_i = s_i (r_i + A_i t_i),
+
+the residual after the step, to first order. A weight decay of 1/S goes with the sum: then there is no q_i, and d_i has
+no second term. (K. Rahnama Rad and A. Maleki, 2020, A scalable estimate of the out-of-sample prediction error via
+approximate leave-one-out cross-validation, Journal of the Royal Statistical Society B 82(4), 965-996.)
 """
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from skmax._columns import ColumnStats
 from skmax._hessian.whole import WholeHessian
 from skmax._objective import Objective
-from skmax._samples import Float64Array, LocalSamples
-from skmax._softmax import normalize_in_place
+from skmax._samples import Block, Float64Array, LocalSamples
+from skmax._softmax import FloatArray, normalize_in_place
+
+
+@dataclass(frozen=True, eq=False)
+class RowsWithout:
+    """The rows of a block, each without itself in the fit.
+
+    Attributes
+    ----------
+    block : Block
+    standardized : ndarray of shape (n_rows, n_columns)
+        The x~ of the rows.
+    residual : ndarray of shape (n_rows, n_logits)
+        The r_i.
+    curvature, spread : ndarray of shape (n_rows, n_logits, n_logits)
+        The A_i and M_i.
+    along_decay : ndarray of shape (n_rows, n_logits)
+        The q_i.
+    logits, shift : ndarray of shape (n_rows, n_logits)
+        The logits with the row in the fit, and the t_i.
+    """
+
+    block: Block
+    standardized: Float64Array
+    residual: FloatArray
+    curvature: Float64Array
+    spread: Float64Array
+    along_decay: FloatArray
+    logits: Float64Array
+    shift: Float64Array
+
+    def losses(self) -> tuple[Float64Array, Float64Array]:
+        """The loss of each row without itself in the fit, and its probabilities, of shape (n_logits, n_rows)."""
+        logits = (self.logits + self.shift).T.copy()
+        own = (self.block.distribution() * logits).sum(axis=0)
+        return normalize_in_place(logits) - own, logits
+
+    def pull(self) -> Float64Array:
+        """The u_i, of shape (n_rows, n_logits)."""
+        after = self.residual + (self.curvature @ self.shift[:, :, None])[:, :, 0]
+        return after * self.block.weights()[:, None]
 
 
 def leave_one_out_losses(objective: Objective, columns: ColumnStats, theta: Float64Array) -> Float64Array:
@@ -46,35 +94,57 @@ def _losses_without(
     inverse: Float64Array,
     inverse_decay: Float64Array,
 ) -> list[Float64Array]:
-    """The losses of the rows `within`, block by block.
+    """The losses of the rows `within`, block by block."""
+    return [rows.losses()[0] for rows in rows_without(samples, within, theta, columns, inverse, inverse_decay)]
 
-    `inverse` holds the blocks of (S H)^-1 in standardized columns, and `inverse_decay` is H^-1 Q'(W).
+
+def rows_without(
+    samples: LocalSamples,
+    within: slice,
+    theta: Float64Array,
+    columns: ColumnStats,
+    inverse: Float64Array,
+    inverse_decay: Float64Array,
+) -> Iterator[RowsWithout]:
+    """The rows `within`, block by block.
+
+    `inverse` holds the blocks of (S H)^-1 in standardized columns, and `inverse_decay` is H^-1 Q'(W), in the
+    coordinates of theta.
     """
-    n_logits, losses = samples.n_logits, []
+    n_logits = samples.n_logits
     parameters, decay = samples.parameters(theta), samples.parameters(inverse_decay)
     for block in samples.blocks(samples.n_columns + n_logits**2, within):
         standardized, weight = columns.standardized(block, samples.fit_intercept), block.weights()
         logits = block.raw_prediction(*parameters).astype(np.float64)
         probability = logits.copy()
         normalize_in_place(probability)
-        residual = block.residual(probability)
-        spread = np.empty((len(standardized), n_logits, n_logits))  # M_i
-        for k in range(n_logits):
-            for m in range(k + 1):
-                product = np.einsum("ij,ij->i", standardized @ inverse[k, :, m], standardized)
-                spread[:, k, m] = spread[:, m, k] = product
-        shift = np.einsum("ikl,li->ik", spread, residual)
-        shift += block.change(*decay).T / samples.weight_sum
-        shift *= weight[:, None]
-        # M_i A_i, with A_i = diag(p) - p p^T, or p (1 - p) for a single logit
-        product = spread * probability.T[:, None, :]
+        residual = np.ascontiguousarray(block.residual(probability).T)
+        spread = logit_covariances(standardized, inverse)
+        along_decay = block.change(*decay).T / samples.weight_sum
         if n_logits == 1:
-            product *= 1 - probability.T[:, None, :]
+            curvature = (probability * (1 - probability)).T[:, :, None]
         else:
-            product -= (spread @ probability.T[:, :, None]) * probability.T[:, None, :]
-        matrix = np.eye(n_logits) - weight[:, None, None] * product
-        logits += np.linalg.solve(matrix, shift[:, :, None])[:, :, 0].T
-        target = probability - residual
-        own = (target * logits).sum(axis=0)
-        losses.append(normalize_in_place(logits) - own)
-    return losses
+            curvature = -probability.T[:, :, None] * probability.T[:, None, :]
+            each = np.arange(n_logits)
+            curvature[:, each, each] += probability.T
+        shift = np.einsum("ikl,il->ik", spread, residual)
+        shift += along_decay
+        shift *= weight[:, None]
+        matrix = np.eye(n_logits) - weight[:, None, None] * (spread @ curvature)
+        shift = np.linalg.solve(matrix, shift[:, :, None])[:, :, 0]
+        yield RowsWithout(block, standardized, residual, curvature, spread, along_decay, logits.T, shift)
+
+
+def logit_covariances(standardized: Float64Array, covariance: Float64Array) -> Float64Array:
+    """x~_i^T C_kl x~_i of each row and pair of logits, of shape (n_rows, n_logits, n_logits).
+
+    `covariance` holds the blocks C_kl of a covariance of the parameters, and has shape (n_logits, n_columns, n_logits,
+    n_columns).
+    """
+    n_logits = len(covariance)
+    result = np.empty((len(standardized), n_logits, n_logits))
+    for k in range(n_logits):
+        for m in range(k + 1):
+            product = np.einsum("ij,ij->i", standardized @ covariance[k, :, m], standardized)
+            result[:, k, m] = result[:, m, k] = product
+    return result

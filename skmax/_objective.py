@@ -220,8 +220,12 @@ def _loss_and_gradient(samples: LocalSamples, within: slice, theta: Float64Array
     parameters = samples.parameters(theta)
     total = np.zeros(theta.size + 1)
     gradient_sum = total[:-1].reshape(theta.shape)
+    scratch = None
     for block in samples.blocks(samples.n_logits, within):
-        logits = block.raw_prediction(*parameters)
+        if scratch is None:
+            # For all blocks, as memory that is given back after each, as on Dask's workers, has to be cleared anew.
+            scratch = np.empty(samples.n_logits * block.n_rows, dtype=samples.dtype)
+        logits = block.raw_prediction(*parameters, scratch)
         # In place, the logits become residuals, or probabilities.
         loss = losses_in_place(logits, block.class_major_target()) if by_rows else normalize_in_place(logits)
         total[-1] += block.weighted_sum(loss)

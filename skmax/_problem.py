@@ -48,14 +48,19 @@ class Problem:
     prior: Prior
 
     @classmethod
-    def of(cls, samples: Samples, encoding: Encoding, prior: Prior | None = None) -> "Problem":
-        """Measure the columns of `samples` and choose the coordinates."""
+    def of(cls, samples: Samples, encoding: Encoding, prior: Prior | None = None, *, rotate: bool = True) -> "Problem":
+        """Measure the columns of `samples` and choose the coordinates.
+
+        Only if `rotate` may a basis of the rows take the place of the columns.
+        """
         prior, given = prior or Prior(), Objective(samples)
         if encoding.is_certain:  # the minimum is known without the columns
             unit = ColumnStats(np.zeros(given.n_features), np.ones(given.n_features))
             return cls(encoding, given, given, unit, Coordinates(), prior)
         penalty = prior.penalty(encoding)
-        coordinates, samples, columns, own = work_coordinates(samples, centred=given.fit_intercept, penalty=penalty)
+        coordinates, samples, columns, own = work_coordinates(
+            samples, centred=given.fit_intercept, penalty=penalty, rotate=rotate
+        )
         given = dataclasses.replace(given, penalty=penalty)
         objective = dataclasses.replace(given, samples=samples, penalty=own)
         return cls(encoding, given, objective, columns, coordinates, prior)

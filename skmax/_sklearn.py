@@ -8,7 +8,9 @@ nothing.
 """
 
 import copy
+import functools
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, metadata
 from typing import Any
 
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -29,7 +31,26 @@ except ImportError:  # scikit-learn before 1.9
         return method
 
 
-__all__ = ["CALLER", "CallbackSupportMixin", "Interval", "Monitor", "StrOptions", "with_callbacks"]
+__all__ = [
+    "CALLER",
+    "CallbackSupportMixin",
+    "Interval",
+    "Monitor",
+    "StrOptions",
+    "doc_link_template",
+    "with_callbacks",
+]
+
+
+@functools.cache
+def doc_link_template() -> str:
+    """The pages that scikit-learn's HTML representation links to, from the project's metadata; "" is no link."""
+    try:
+        addresses = dict(entry.split(", ", 1) for entry in metadata("skmax").get_all("Project-URL") or [])
+    except PackageNotFoundError:  # used from a folder, without being installed
+        return ""
+    site = addresses.get("Documentation")
+    return f"{site.rstrip('/')}/api/{{estimator_module}}.{{estimator_name}}.html" if site else ""
 
 
 class Monitor:

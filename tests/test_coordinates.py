@@ -5,8 +5,7 @@ import pytest
 from scipy import sparse
 
 from skmax import SoftmaxRegression, cross_entropy
-from skmax._columns import ColumnStats
-from skmax._coordinates import Coordinates, work_coordinates
+from skmax._coordinates import work_coordinates
 from skmax._samples import samples_of
 
 
@@ -45,14 +44,10 @@ def test_a_wide_fit_is_the_same_in_the_coordinates_of_its_rows(monkeypatch, opti
     X, y = rng.normal(size=(24, 60)) + 3, np.arange(24) % n_classes
     weight = rng.uniform(0.5, 2, size=24) if weighted else None
     rotated = SoftmaxRegression(tol=1e-12, **options).fit(X, y, weight)
+    # As for inference, which leaves the columns as they are.
     monkeypatch.setattr(
         "skmax._problem.work_coordinates",
-        lambda samples, *, centred, penalty: (
-            Coordinates(),
-            samples,
-            ColumnStats.of(samples, centred=centred),
-            penalty,
-        ),
+        lambda samples, **options: work_coordinates(samples, **{**options, "rotate": False}),
     )
     plain = SoftmaxRegression(tol=1e-12, **options).fit(X, y, weight)
     assert rotated.objective_ == pytest.approx(plain.objective_, abs=1e-11)

@@ -22,6 +22,7 @@ from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.full import FullPreconditioner
 from skmax._preconditioner.kronecker import KroneckerPreconditioner
 from skmax._preconditioner.low_rank import LowRankPreconditioner
+from skmax._samples import storage_dtypes
 from skmax._threads import Workers
 
 dask = pytest.importorskip("dask")
@@ -75,6 +76,24 @@ def test_the_same_answer_whatever_the_chunks(client, rows, dtype):
     else:  # rounding of 1e-7 in the data, of a badly conditioned problem, within tol
         np.testing.assert_allclose(ours.predict_proba(X), local.predict_proba(X), atol=5e-3)
         assert ours.coef_.dtype == np.float32
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("dtypes", [(np.uint8, np.uint8), (np.uint8, np.int8), (np.bool_, np.float32)])
+def test_chunks_of_few_bits_stay_as_they_came(client, layout, dtypes):
+    X, y = WINE[0].round().clip(0, 100), WINE[1]
+    parts = [layout(part.astype(dtype)) for part, dtype in zip((X[:90], X[90:]), dtypes, strict=True)]
+    stacked = da.concatenate(
+        [da.from_delayed(dask.delayed(part), part.shape, dtype=part.dtype, meta=part[:0]) for part in parts]
+    )
+    ours = DaskSoftmaxRegression(0.01, tol=1e-5).fit(stacked, chunked(y, 90))
+    values = np.concatenate([part.toarray() if sparse.issparse(part) else part for part in parts]).astype(np.float64)
+    local = SoftmaxRegression(0.01, tol=1e-5).fit(values, y)
+    np.testing.assert_allclose(ours.predict_proba(values), local.predict_proba(values), atol=1e-3)
+    loaded, _ = ours._load(stacked, chunked(y, 90))
+    shape, _ = survey(loaded, values.shape[1], None, None)
+    both = np.result_type(*dtypes)
+    assert shape.dtype == (both if both in storage_dtypes(is_sparse=False) else np.float64)
 
 
 @pytest.mark.parametrize("seen", [[0, 1], [0, 1, 2], [0, 2]])
@@ -555,3 +574,57 @@ def test_bad_offsets_name_the_argument(client):
         DaskSoftmaxRegression().fit(X, y, offset=np.zeros((177, 3)))
     with pytest.raises(ValueError, match="penalty_factor must have shape"):
         DaskSoftmaxRegression(penalty_factor=[1.0]).fit(X, y)
+
+
+def test_inference_is_the_same_sums_over_partitions(client):
+    from skmax import inference
+
+    X, y = WINE[0][:, [1, 2, 4]], WINE[1]
+    weight = np.random.default_rng(0).uniform(0.5, 2, size=len(y))
+    groups = np.random.default_rng(1).integers(0, 12, size=len(y))
+    parts = chunked(X, 50), chunked(y, 50), chunked(weight, 50)
+    remote, local = DaskSoftmaxRegression(0, tol=1e-12).fit(*parts), SoftmaxRegression(0, tol=1e-12).fit(X, y, weight)
+    for options in ({}, {"kind": "sandwich"}, {"kind": "cluster", "groups": groups}):
+        ours = inference.coef_table(remote, *parts, reference=1, **options)
+        pd.testing.assert_frame_equal(
+            ours, inference.coef_table(local, X, y, weight, reference=1, **options), rtol=1e-7
+        )
+    for function in (inference.average_marginal_effects, inference.marginal_effects):
+        pd.testing.assert_frame_equal(function(remote, *parts), function(local, X, y, weight), rtol=1e-7)
+    assert inference.log_likelihood(remote, *parts) == pytest.approx(inference.log_likelihood(local, X, y, weight))
+    assert inference.wald_test(remote, *parts, features=1).statistic == pytest.approx(
+        inference.wald_test(local, X, y, weight, features=1).statistic
+    )
+    intervals = [
+        inference.predict_proba_interval(model, *data[:2], X[:9], data[2])
+        for model, data in [(remote, parts), (local, (X, y, weight))]
+    ]
+    np.testing.assert_allclose(intervals[0].lower, intervals[1].lower, rtol=1e-7)
+    rows = inference.leave_one_out(remote, *parts), inference.leave_one_out(local, X, y, weight)
+    stepped = ~rows[1].refitted  # no row of a partition is left out by a fit
+    assert not rows[0].refitted.any()
+    for name in ("leverage", "cooks_distance", "probability", "loss"):
+        ours, theirs = (getattr(each, name)[stepped] for each in rows)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-12)
+    changes = [
+        inference.influence_on(model, *data[:2], X[:9], y[:9], data[2])
+        for model, data in [(remote, parts), (local, (X, y, weight))]
+    ]
+    np.testing.assert_allclose(changes[0][stepped], changes[1][stepped], rtol=1e-6, atol=1e-12)
+    pd.testing.assert_frame_equal(  # rows in memory of a model that was fitted to partitions
+        inference.coef_table(remote, X, y, weight), inference.coef_table(local, X, y, weight), rtol=1e-7
+    )
+    with pytest.raises(ValueError, match="X must have the n_features of the fit, 3; got 2"):
+        inference.coef_table(remote, parts[0][:, :2], *parts[1:])
+
+
+def test_inference_checks_the_names_of_the_columns(client):
+    from skmax import inference
+
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    frame, labels = dd.from_pandas(X, npartitions=3), dd.from_pandas(y, npartitions=3)
+    model = DaskSoftmaxRegression(0.01, tol=1e-10).fit(frame, labels)
+    table = inference.coef_table(model, frame, labels)
+    assert table.index.get_level_values("feature")[:2].tolist() == ["alcohol", "malic_acid"]
+    with pytest.raises(ValueError, match="X must have the feature names of the fit"):
+        inference.coef_table(model, frame[X.columns[::-1].tolist()], labels)

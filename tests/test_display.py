@@ -5,9 +5,21 @@ import builtins
 import matplotlib
 import numpy as np
 import pytest
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_digits, load_iris, load_wine
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skmax import ConvergenceDisplay, PathDisplay, SoftmaxDisplay, SoftmaxRegression, SoftmaxRegressionCV, softmax
+from skmax import (
+    CoefficientDisplay,
+    ConvergenceDisplay,
+    PathDisplay,
+    SoftmaxDisplay,
+    SoftmaxRegression,
+    SoftmaxRegressionCV,
+    softmax,
+)
+from skmax.inference import coef_table
 
 matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -122,8 +134,29 @@ def test_logits_of_an_estimator():
         SoftmaxDisplay.from_predictions([1.0, 2.0], ax=axes[0])
 
 
+def test_a_pipeline_is_drawn_as_its_last_step():
+    X, y = IRIS
+    pipeline = make_pipeline(StandardScaler(), SoftmaxRegressionCV([1.0, 0.1, 0.01])).fit(X, y)
+    scaled = pipeline[0].transform(X)
+    for drawn, expected in [
+        (PathDisplay.from_estimator(pipeline, X, y), PathDisplay.from_estimator(pipeline[-1], scaled, y)),
+        (PathDisplay.from_estimator(make_pipeline(pipeline[-1])), PathDisplay.from_estimator(pipeline[-1])),
+    ]:
+        np.testing.assert_array_equal(drawn.scores, expected.scores)
+        np.testing.assert_array_equal(drawn.coefficients, expected.coefficients)
+    curve = ConvergenceDisplay.from_estimator(pipeline)
+    np.testing.assert_array_equal(curve.gap_curve, ConvergenceDisplay.from_estimator(pipeline[-1]).gap_curve)
+    assert curve.name == "SoftmaxRegressionCV"
+    probability = SoftmaxDisplay.from_estimator(pipeline, X[:1]).bars_[1]
+    np.testing.assert_allclose([bar.get_width() for bar in probability], pipeline.predict_proba(X[:1])[0])
+    with pytest.raises(TypeError, match="a fitted SoftmaxRegression, or a pipeline that ends in one; got Standard"):
+        ConvergenceDisplay.from_estimator(make_pipeline(StandardScaler()))
+    with pytest.raises(NotFittedError):
+        ConvergenceDisplay.from_estimator(make_pipeline(StandardScaler(), SoftmaxRegression()))
+
+
 def test_errors(monkeypatch):
-    with pytest.raises(TypeError, match="estimator must be a fitted SoftmaxRegressionCV; got SoftmaxRegression"):
+    with pytest.raises(TypeError, match=r"fitted SoftmaxRegressionCV, or a pipeline .*; got SoftmaxRegression"):
         PathDisplay.from_estimator(SoftmaxRegression().fit(*IRIS))
     model = SoftmaxRegressionCV([1.0, 0.1], cv=2).fit(*IRIS)
     real = builtins.__import__
@@ -134,5 +167,55 @@ def test_errors(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_matplotlib)
-    with pytest.raises(ImportError, match="pip install matplotlib"):
+    with pytest.raises(ImportError, match=r"pip install \"skmax\[plot\]\""):
         PathDisplay.from_estimator(model)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_coefficients_with_their_intervals(n_classes):
+    X, y = load_digits(return_X_y=True, as_frame=True)
+    X, y = X[y < n_classes], y[y < n_classes]
+    model = SoftmaxRegression(0.01).fit(X, y)
+    _, ax = plt.subplots()
+    features = ["pixel_2_4", 42]
+    display = CoefficientDisplay.from_estimator(model, X, y, features=features, level=0.9, ax=ax, marker="s")
+    assert display.ax_ is ax
+    assert display.figure_ is ax.figure
+    n_lines = 1 if n_classes == 2 else n_classes
+    assert display.coef.shape == (n_lines, 2)
+    np.testing.assert_allclose(display.coef, model.coef_[:, [20, 42]] * X.to_numpy()[:, [20, 42]].std(axis=0))
+    table = coef_table(model, X, y, level=0.9)
+    scale = X["pixel_2_4"].std(ddof=0)
+    for name in ("lower", "upper"):
+        expected = table[name].xs("pixel_2_4", level="feature") * scale
+        np.testing.assert_allclose(getattr(display, name)[:, 0], expected)
+    assert len(display.bars_) == n_lines
+    points, _, [lines] = display.bars_[-1].lines
+    np.testing.assert_allclose(points.get_xdata(), display.coef[-1])
+    assert points.get_marker() == "s"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["pixel_2_4", "pixel_5_2"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first feature on top
+    assert ax.get_xlabel() == "coefficient x standard deviation\nwith 90 % credible interval"
+    paler = (display.lower[-1] <= 0) & (display.upper[-1] >= 0)
+    np.testing.assert_array_equal(np.asarray(lines.get_alpha()) < 1, paler)
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [str(k) for k in range(n_classes)][-n_lines:]
+    assert legend.get_title().get_text() == ("class,\nagainst 0" if n_classes == 2 else "class")
+    assert display.plot().ax_ is not ax
+
+
+def test_coefficients_of_chosen_features_and_forms():
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    model = SoftmaxRegression(0.01).fit(X, y)
+    display = CoefficientDisplay.from_estimator(model, X, y, reference=1)
+    assert display.classes == [0, 2]
+    assert len(display.features) == 10  # those with the largest coefficients in the picture, in their order
+    assert display.features == [name for name in X.columns if name in display.features]
+    assert "proline" in display.features
+    assert display.ax_.get_legend().get_title().get_text() == "class,\nagainst 1"
+    chosen = X[["malic_acid", "ash", "magnesium"]]
+    free = SoftmaxRegression(0, tol=1e-10).fit(chosen, y)
+    display = CoefficientDisplay.from_estimator(free, chosen, y, kind="sandwich")
+    assert display.interval == "95 % confidence interval"
+    with pytest.raises(ValueError, match="has no intervals under a weight decay"):
+        CoefficientDisplay.from_estimator(model, X, y, kind="sandwich")

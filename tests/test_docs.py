@@ -2,15 +2,19 @@
 
 import doctest
 import importlib.util
+import json
 import os
 import re
+import subprocess
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
-from skmax import SoftmaxRegression, SoftmaxRegressionCV
+from skmax import SoftmaxRegression, SoftmaxRegressionCV, __version__
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,17 +42,85 @@ def test_ci_runs_the_commands_of_all_pages():
     assert all(command in run for on_page in commands.values() for command in on_page)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_lines_to_change_are_those_that_change_the_answer(page):
+    [diff] = re.findall(r"^```diff\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
+    code = {
+        sign: "".join(line[2:] + "\n" for line in diff.splitlines() if line[:1] in (sign, " ", ""))
+        for sign in ("-", "+")
+    }
+    before, after = {}, {}
+    with pytest.warns(ConvergenceWarning, match="100 iteration"):
+        exec(code["-"], before)
+    exec(code["+"], after)
+    assert type(before["model"]).__name__ == "LogisticRegression"
+    assert after["model"].gap_ <= 1e-6
+
+
+def test_the_chart_and_the_claims_of_the_front_pages_are_those_of_its_figures():
+    from benchmarks import convergence
+
+    figures = json.loads(convergence.DATA.read_text())
+    for ground in convergence.INK:
+        drawn = (convergence.STATIC / f"convergence-{ground}.svg").read_text(encoding="utf-8")
+        assert drawn == convergence.draw(figures, ground)
+    for page in ("README.md", "docs/index.md"):
+        assert convergence.sentence(figures) in " ".join((ROOT / page).read_text().replace("`", "").split())
+
+
+def test_the_figures_of_the_chart_are_of_fits_that_end_there():
+    """The iterations and distances, which do not depend on the machine's speed."""
+    from sklearn.datasets import load_digits
+
+    from benchmarks import convergence
+
+    X, y = load_digits(return_X_y=True)
+    curve = json.loads(convergence.DATA.read_text())["curves"]["SoftmaxRegression"]
+    objective = SoftmaxRegression(tol=1e-12).fit(X, y).objective_
+    with pytest.warns(ConvergenceWarning):
+        stopped = SoftmaxRegression(max_iter=curve[0][0]).fit(X, y)
+    # Another version of the linear algebra rounds differently, which changes an early iterate a little.
+    assert stopped.objective_ - objective == pytest.approx(curve[0][2], rel=0.2)
+    assert SoftmaxRegression().fit(X, y).objective_ - objective <= 1e-6
+
+
+def test_addresses_of_the_project_stand_in_its_metadata_alone():
+    """Other pages link to each other, and to papers."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("runs in a clone of the repository")
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"].values()
+    for name in listed.stdout.splitlines():
+        if name == "pyproject.toml" or not (ROOT / name).is_file() or name.startswith("tests/"):
+            continue
+        for address in re.findall(r"https?://[^\s)>\"'`]+", (ROOT / name).read_text(encoding="utf-8", errors="ignore")):
+            assert not any(address.startswith(known) for known in ours), f"{name}: {address}"
+            assert "skmax" not in address, f"{name}: {address}"
+
+
+def test_the_recipe_has_the_version_and_the_requirements_of_the_project():
+    recipe = (ROOT / "recipe" / "recipe.yaml").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert f"version: {__version__}\n" in recipe
+    wanted = project["project"]["dependencies"] + project["build-system"]["requires"]
+    for requirement in wanted:
+        assert f"- {requirement.replace('>=', ' >=')}\n" in recipe
+    assert project["project"]["requires-python"] == ">={}".format(re.search(r'python_min: "(.*)"', recipe)[1])
+
+
 class Links(HTMLParser):
     """The links of a page, and what they may point to in it."""
 
     def __init__(self, text):
         super().__init__()
-        self.links, self.anchors = [], {""}
+        self.links, self.loaded, self.anchors = [], [], {""}
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
         self.links += [attributes[name] for name in ("href", "src") if attributes.get(name)]
+        if tag != "a":
+            self.loaded += [attributes[name] for name in ("href", "src", "srcset") if attributes.get(name)]
         self.anchors.update(attributes[name] for name in ("id", "name") if attributes.get(name))
 
 
@@ -71,7 +143,34 @@ def test_no_link_of_the_built_pages_is_broken():
 
 
 @pytest.mark.skipif(not SITE.exists(), reason="the documentation is not built")
+def test_no_page_loads_anything_from_another_host():
+    for path in SITE.rglob("*.html"):
+        outside = [link for link in Links(path.read_text()).loaded if urlsplit(link).netloc]
+        assert not outside, path
+    assert any("tex-svg.js" in link for link in Links((SITE / "guide.html").read_text()).loaded)
+
+
+@pytest.mark.skipif(not SITE.exists(), reason="the documentation is not built")
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [("confidence intervals", "faq"), ("embeddings", "guide"), ("install", "install"), ("C", "faq")],
+)
+def test_the_search_finds(words, page):
+    """A page that has all of the words in its text, by the index of the site's search."""
+    from sphinx.search.en import SearchEnglish
+
+    index = json.loads((SITE / "searchindex.js").read_text().removeprefix("Search.setIndex(").removesuffix(")"))
+    stem = SearchEnglish({}).stem
+    for word in words.lower().split():
+        found = [index[part].get(stem(word), []) for part in ("terms", "titleterms")]
+        pages = {number for numbers in found for number in (numbers if isinstance(numbers, list) else [numbers])}
+        assert page in {index["docnames"][number] for number in pages}
+
+
+@pytest.mark.skipif(not SITE.exists(), reason="the documentation is not built")
 @pytest.mark.parametrize("estimator", [SoftmaxRegression, SoftmaxRegressionCV])
-def test_the_html_representation_links_to_a_page_that_is_built(estimator):
-    link = re.search(r'href="(https://skmax[^"]+)"', estimator()._repr_html_())[1]
-    assert (SITE / urlsplit(link).path.removeprefix("/en/latest/")).exists()
+def test_the_html_representation_would_link_to_a_page_that_is_built(monkeypatch, estimator):
+    template = "{estimator_module}.{estimator_name}.html"
+    monkeypatch.setattr("skmax._base.doc_link_template", lambda: f"https://docs.example/api/{template}")
+    link = re.search(r'href="(https://docs[^"]+)"', estimator()._repr_html_())[1]
+    assert (SITE / urlsplit(link).path.removeprefix("/")).exists()

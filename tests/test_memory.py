@@ -148,3 +148,19 @@ def test_an_X_of_uint8_is_not_converted():
         print(growth)
     """)
     assert growth < 60
+
+
+@pytest.mark.parametrize("call", ["coef_table", "average_marginal_effects"])
+def test_inference_needs_no_array_of_rows_and_parameters(call):
+    """Of 300,000 rows, X is 24 MB, rows x classes would be 24, and rows x classes x features 240."""
+    growth = run(f"""
+        from skmax import inference
+        X = rng.normal(size=(300_000, 10))
+        y = rng.integers(0, 10, size=len(X))
+        model = SoftmaxRegression(0, tol=1e-9).fit(X, y)
+        function = inference.{call}
+        function(SoftmaxRegression(0.1).fit(X[:99], y[:99]), X[:99], y[:99])  # imports pandas
+        growth, table = growth_during(lambda: function(model, X, y))
+        print(growth)
+    """)
+    assert growth < 60

@@ -144,10 +144,16 @@ def test_an_X_of_few_bits_stays_and_is_fitted_as_its_float64_values_are(dtype):
     assert dtype in dtypes_of(X)
 
 
-def test_sparse_values_of_few_bits_become_float64():
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.bool_])
+def test_a_sparse_X_of_few_bits_stays_and_is_fitted_as_its_float64_values_are(dtype):
     X, y = load_digits(return_X_y=True)
-    model = SoftmaxRegression().fit(sparse.csr_array(X.astype(np.uint8)), y)
-    np.testing.assert_array_equal(model.coef_, SoftmaxRegression().fit(sparse.csr_array(X), y).coef_)
+    X = sparse.csr_array(X.astype(dtype))
+    model, reference = (SoftmaxRegression(tol=1e-5).fit(part, y) for part in (X, X.astype(np.float64)))
+    np.testing.assert_array_equal(model.coef_, reference.coef_)
+    np.testing.assert_array_equal(model.predict_proba(X), reference.predict_proba(X.astype(np.float64)))
+    [block, *_] = samples_of(X).blocks(1)
+    assert block.x.dtype == np.float64
+    assert np.shares_memory(block.x.indices, X.indices)
 
 
 def test_values_that_are_not_finite_are_found_in_float16():

@@ -1,5 +1,8 @@
 """SoftmaxRegression among scikit-learn's tools: its checks without an expected failure, and uses as users have them."""
 
+from email.message import Message
+from importlib.metadata import PackageNotFoundError
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,7 +34,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmax import SoftmaxRegression
+from skmax import SoftmaxRegression, SoftmaxRegressionCV
+from skmax._sklearn import doc_link_template
 
 WINE = load_wine(return_X_y=True)
 
@@ -233,10 +237,33 @@ def test_metadata_routing_of_sample_weight():
     np.testing.assert_allclose(routed.predict_proba(X), expected.predict_proba(scaler.transform(X)), atol=1e-9)
 
 
-def test_html_representation_links_to_the_documentation():
-    html = SoftmaxRegression().fit(*WINE)._repr_html_()
-    assert "SoftmaxRegression" in html
-    assert 'href="https://skmax.readthedocs.io/' in html
+@pytest.mark.parametrize("estimator", [SoftmaxRegression, SoftmaxRegressionCV])
+def test_html_representation_links_to_the_documentation_whose_address_the_metadata_has(monkeypatch, estimator):
+    message = Message()
+    monkeypatch.setattr("skmax._sklearn.metadata", lambda name: message)
+    for address, link in [
+        (None, None),
+        ("https://docs.example/", f"https://docs.example/api/skmax.{estimator.__name__}.html"),
+    ]:
+        if address:
+            message["Project-URL"] = "Repository, https://code.example"
+            message["Project-URL"] = f"Documentation, {address}"
+        doc_link_template.cache_clear()
+        html = estimator()._repr_html_()
+        assert estimator.__name__ in html
+        assert ("href=" in html) == bool(address)
+        assert link is None or f'href="{link}"' in html
+    doc_link_template.cache_clear()
+
+
+def test_html_representation_has_no_link_where_skmax_is_not_installed(monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("skmax._sklearn.metadata", missing)
+    doc_link_template.cache_clear()
+    assert "href=" not in SoftmaxRegression()._repr_html_()
+    doc_link_template.cache_clear()
 
 
 def test_it_is_the_same_tool_as_logistic_regression_behind_the_same_calls():

@@ -13,7 +13,7 @@ def axes_for(ax: Any, n_axes: int = 1, *, across: bool = False, **options: Any) 
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError("The plots of skmax require Matplotlib: pip install matplotlib.") from error
+        raise ImportError('The plots of skmax require Matplotlib: pip install "skmax[plot]".') from error
     if ax is None:
         width, height = plt.rcParams["figure.figsize"]
         options.setdefault("figsize", (width, height if across else height * (n_axes + 1) / 2))

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from sklearn.utils.validation import check_is_fitted
+from sklearn.pipeline import Pipeline
 
 from skmax._base import BaseSoftmaxRegression
 from skmax._display.axes import axes_for
+from skmax._display.last_step import last_step
 from skmax._samples import Float64Array
 
 if TYPE_CHECKING:
@@ -48,14 +49,19 @@ class ConvergenceDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: BaseSoftmaxRegression, *, name: str | None = None, ax: "Axes | None" = None, **kwargs: Any
+        cls,
+        estimator: BaseSoftmaxRegression | Pipeline,
+        *,
+        name: str | None = None,
+        ax: "Axes | None" = None,
+        **kwargs: Any,
     ) -> "ConvergenceDisplay":
         """Draw the convergence of a fitted estimator.
 
         Parameters
         ----------
-        estimator : SoftmaxRegression, SoftmaxRegressionCV or DaskSoftmaxRegression
-            A fitted estimator.
+        estimator : SoftmaxRegression, SoftmaxRegressionCV, DaskSoftmaxRegression or Pipeline
+            A fitted estimator, or a pipeline that ends in one.
         name : str, default=None
             The name of the fit in the legend; None is the name of the estimator's class.
         ax : matplotlib Axes, default=None
@@ -66,8 +72,13 @@ class ConvergenceDisplay:
         Returns
         -------
         display : ConvergenceDisplay
+
+        Raises
+        ------
+        TypeError
+            If `estimator` is another one.
         """
-        check_is_fitted(estimator)
+        estimator, _ = last_step(estimator, BaseSoftmaxRegression)
         minimum = estimator.objective_ - estimator.gap_
         name = type(estimator).__name__ if name is None else name
         return cls(gap_curve=estimator.loss_curve_ - minimum, name=name).plot(ax=ax, **kwargs)

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
+from sklearn.pipeline import Pipeline
 
 from skmax._base import MatrixLike
 from skmax._cv import SoftmaxRegressionCV
 from skmax._display.axes import axes_for
+from skmax._display.last_step import last_step
 from skmax._samples import Float64Array
 from skmax._scorer import neg_cross_entropy_scorer
 
@@ -80,7 +81,7 @@ class PathDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: SoftmaxRegressionCV,
+        estimator: SoftmaxRegressionCV | Pipeline,
         X: MatrixLike = None,
         y: ArrayLike | None = None,
         *,
@@ -93,10 +94,11 @@ class PathDisplay:
 
         Parameters
         ----------
-        estimator : SoftmaxRegressionCV
-            A fitted estimator.
+        estimator : SoftmaxRegressionCV or Pipeline
+            A fitted estimator, or a pipeline that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-            The training data. If it is passed, the coefficients along the path are fitted again, and drawn below.
+            The training data, of the pipeline if `estimator` is one. If they are passed, the coefficients along the
+            path are fitted again, and drawn below the scores.
         y : array-like of shape (n_samples,) or (n_samples, n_classes), default=None
             Labels or distributions, with `X`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -117,9 +119,7 @@ class PathDisplay:
         TypeError
             If `estimator` has no path of scores.
         """
-        if not isinstance(estimator, SoftmaxRegressionCV):
-            raise TypeError(f"estimator must be a fitted SoftmaxRegressionCV; got {type(estimator).__name__}.")
-        check_is_fitted(estimator)
+        estimator, X = last_step(estimator, SoftmaxRegressionCV, X)
         scoring, coefficients, classes = estimator.scoring, None, None
         is_log_loss = scoring in ("neg_log_loss", neg_cross_entropy_scorer)
         name = "log loss" if is_log_loss else "accuracy" if scoring is None else str(scoring)

@@ -1,18 +1,21 @@
 """The rows that a model is fitted to or predicts for, in one form for dense, sparse and remote data."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from skmax._samples.base import LOGIT_COST, LocalSamples, Maximum, Samples
 from skmax._samples.block import Block, Design, Float64Array
-from skmax._samples.dense import DenseSamples
+from skmax._samples.dense import DenseBlock, DenseSamples
 from skmax._samples.sparse import SparseSamples
 from skmax._threads import Workers
 
 __all__ = [
     "LOGIT_COST",
     "Block",
+    "DenseBlock",
     "DenseSamples",
     "Design",
     "Float64Array",
@@ -20,15 +23,26 @@ __all__ = [
     "Maximum",
     "Samples",
     "dtypes_of",
+    "product_dtype",
     "samples_of",
+    "storage_dtypes",
 ]
 
 
-def dtypes_of(X: object) -> list[type]:
+def storage_dtypes(*, is_sparse: bool) -> list[Any]:
     """The dtypes of X that are used without conversion; others become the first. No sparse array is of float16."""
-    return (
-        [np.float64, np.float32] if issparse(X) else [np.float64, np.float32, np.float16, np.uint8, np.int8, np.bool_]
-    )
+    dtypes = [np.float64, np.float32, np.uint8, np.int8, np.bool_]
+    return dtypes if is_sparse else [*dtypes, np.float16]
+
+
+def dtypes_of(X: object) -> list[Any]:
+    """The `storage_dtypes` of an X."""
+    return storage_dtypes(is_sparse=issparse(X))
+
+
+def product_dtype(dtype: Any) -> Any:
+    """The dtype of the products with an X of `dtype`: float32 if X is float32, otherwise float64."""
+    return np.dtype(np.float32 if dtype == np.float32 else np.float64)
 
 
 def samples_of(
@@ -43,10 +57,7 @@ def samples_of(
     offset: NDArray | None = None,
     row_offset: int = 0,
 ) -> LocalSamples:
-    """The samples of an X in memory, dense or sparse. For predictions, they have no targets and no classes.
-
-    Products with an X that is neither float32 nor float64 are computed in float64.
-    """
+    """The samples of an X in memory, dense or sparse. For predictions, they have no targets and no classes."""
     is_sparse = issparse(X)
     return (SparseSamples if is_sparse else DenseSamples)(
         X=X,
@@ -57,7 +68,7 @@ def samples_of(
         fit_intercept=fit_intercept,
         n_samples=X.shape[0],
         n_features=X.shape[1],
-        dtype=X.dtype if X.dtype == np.float32 else np.dtype(np.float64),
+        dtype=product_dtype(X.dtype),
         is_sparse=is_sparse,
         offset=offset,
         has_offset=offset is not None,

@@ -38,8 +38,8 @@ class Block(abc.ABC):
         """x as a NumPy array."""
 
     @abc.abstractmethod
-    def product(self, coef: FloatArray) -> FloatArray:
-        """`coef` x^T, in a new C-contiguous array."""
+    def product(self, coef: FloatArray, out: FloatArray | None = None) -> FloatArray:
+        """`coef` x^T, in a C-contiguous array, which may be `out`."""
 
     @abc.abstractmethod
     def transpose_product(self, factor: FloatArray) -> FloatArray:
@@ -50,16 +50,17 @@ class Block(abc.ABC):
         x = self.x.astype(factor.dtype, copy=False)
         return factor @ x, factor @ (x * x)
 
-    def raw_prediction(self, coef: FloatArray, intercept: FloatArray) -> FloatArray:
-        """Class-major logits W x^T + b + o, in a new array."""
-        logits = self.change(coef, intercept)
+    def raw_prediction(self, coef: FloatArray, intercept: FloatArray, scratch: FloatArray | None = None) -> FloatArray:
+        """Class-major logits W x^T + b + o, in a new array, or in a part of `scratch`."""
+        logits = self.change(coef, intercept, scratch)
         if self.offset is not None:
             logits += self.offset
         return logits
 
-    def change(self, coef: FloatArray, intercept: FloatArray) -> FloatArray:
+    def change(self, coef: FloatArray, intercept: FloatArray, scratch: FloatArray | None = None) -> FloatArray:
         """The change W x^T + b of the logits by a step (W, b), which has no offset."""
-        logits = self.product(coef)
+        shape = len(coef), self.n_rows
+        logits = self.product(coef, None if scratch is None else scratch[: shape[0] * shape[1]].reshape(shape))
         logits += intercept[:, None]
         return logits
 

@@ -21,10 +21,10 @@ class DenseBlock(Block):
     def dense(self) -> FloatArray:
         return self.x
 
-    def product(self, coef: FloatArray) -> FloatArray:
+    def product(self, coef: FloatArray, out: FloatArray | None = None) -> FloatArray:
         if coef.dtype == np.float32 and len(coef) <= min(_FEW_LOGITS, coef.shape[1] // 4):
             return np.ascontiguousarray((self.x @ coef.T).T)
-        return coef @ self.x.T
+        return np.matmul(coef, self.x.T, out=out)
 
     def transpose_product(self, factor: FloatArray) -> FloatArray:
         return factor @ self.x

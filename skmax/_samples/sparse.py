@@ -16,7 +16,7 @@ class SparseBlock(Block):
     def dense(self) -> FloatArray:
         return self.x.toarray()
 
-    def product(self, coef: FloatArray) -> FloatArray:
+    def product(self, coef: FloatArray, out: FloatArray | None = None) -> FloatArray:
         return np.ascontiguousarray((self.x @ coef.T).T)
 
     def transpose_product(self, factor: FloatArray) -> FloatArray:
@@ -36,8 +36,8 @@ class SparseSamples(LocalSamples):
     def _view(self, rows: slice) -> Design:
         start, stop = self.X.indptr[rows.start], self.X.indptr[rows.stop]
         # In an array, unlike a matrix, `*` multiplies element by element. The attributes are set here because the
-        # constructor would copy 64-bit indices to 32 bits.
-        view = sparse.csr_array((rows.stop - rows.start, self.n_features), dtype=self.X.dtype)
-        view.data, view.indices = self.X.data[start:stop], self.X.indices[start:stop]
+        # constructor would copy 64-bit indices to 32 bits, and `astype` would copy the indices with the data.
+        view = sparse.csr_array((rows.stop - rows.start, self.n_features), dtype=self.dtype)
+        view.data, view.indices = self.X.data[start:stop].astype(self.dtype, copy=False), self.X.indices[start:stop]
         view.indptr = self.X.indptr[rows.start : rows.stop + 1] - start
         return view

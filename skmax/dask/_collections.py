@@ -10,7 +10,7 @@ from dask.utils import is_arraylike, is_dataframe_like
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skmax._samples import Design, Float64Array
+from skmax._samples import Design, Float64Array, dtypes_of
 from skmax._target import Part, check_sample_weight
 
 # The X, the part of y, the weights and the offsets of a partition.
@@ -96,7 +96,7 @@ def check_partition(X: Any, y: Any, sample_weight: Any, offset: Any, place: int,
         X = check_array(
             X,
             accept_sparse="csr",
-            dtype=[np.float64, np.float32],
+            dtype=dtypes_of(X),
             ensure_min_samples=0,
             ensure_min_features=0,
             input_name="X",

@@ -18,7 +18,7 @@ from skmax._path import fit_path
 from skmax._problem import Problem, WeightDecay
 from skmax._sklearn import Monitor, with_callbacks
 from skmax._softmax import FloatArray
-from skmax._threads import workers
+from skmax._threads import Workers, workers
 from skmax.dask._collections import (
     aligned_partitions,
     aligned_with,
@@ -165,6 +165,23 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
         self._finish(fit, feature_names, monitor)
         return self
+
+    def _problem_again(self, X: Any, y: Any, sample_weight: Any, offset: Any, pool: Workers) -> Problem:
+        if not is_dask(X):
+            return self.to_local()._problem_again(X, y, sample_weight, offset, pool)
+        offset = self._known_offset(offset)
+        partitions, feature_names = self._load(X, y, sample_weight, offset)
+        names: Any = getattr(self, "feature_names_in_", []), [] if feature_names is None else feature_names
+        for name, before, now in [
+            ("n_features", self.n_features_in_, X.shape[1]),
+            ("feature names", list(names[0]), list(names[1])),
+        ]:
+            if before != now:
+                raise ValueError(f"X must have the {name} of the fit, {before}; got {now}.")
+        shape, encoding = survey(partitions, int(X.shape[1]), self.classes, self.class_weight, offset is not None)
+        prior = self._prior(encoding, shape.n_features, feature_names)
+        samples = RemoteSamples.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
+        return Problem.of(samples, encoding, prior, rotate=False)
 
     def _load(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> "tuple[Partitions, FeatureNames]":
         """Check the rows and all that belongs to them on the workers, without a change of the estimator."""

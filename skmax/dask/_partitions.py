@@ -9,11 +9,14 @@ from typing import Any, TypeVar
 
 import dask
 import distributed
+from distributed.protocol import pickle
 
 T = TypeVar("T")
 
 # The number of results that are added at a node of the tree.
 _BRANCHES = 8
+# Arguments of up to so many bytes are sent with each task.
+_SMALL = 2**16
 
 
 class Partitions:
@@ -45,16 +48,19 @@ class Partitions:
 
     def sum(self, function: Callable[..., T], *args: Any) -> T:
         """The sum of `function(value, *args)`, in the order of the partitions."""
-        # The arguments, mostly the parameters, are a separate task, so that all partitions share one copy, and Dask
-        # recreates it if it is lost.
-        shared = dask.delayed(args, name=f"arguments-{uuid.uuid4().hex}", traverse=False)
-        level = [dask.delayed(_apply, pure=False)(function, part, shared) for part in self.parts]
-        while len(level) > 1:
+        # Small arguments are sent with each task. Large ones, mostly parameters, are a separate task, so that all
+        # partitions share one copy, and Dask recreates it if it is lost.
+        packed: Any = pickle.dumps(args)
+        if len(packed) > _SMALL:
+            packed = dask.delayed(packed, name=f"arguments-{uuid.uuid4().hex}", traverse=False)
+        level = [dask.delayed(_apply, pure=False)(function, part, packed) for part in self.parts]
+        # The client adds the last results: another task would take longer than to fetch a few of them.
+        while len(level) > _BRANCHES:
             level = [
                 dask.delayed(functools.reduce, pure=False)(operator.add, level[start : start + _BRANCHES])
                 for start in range(0, len(level), _BRANCHES)
             ]
-        return self._run(self.client.compute, level, wait=True)[0]
+        return functools.reduce(operator.add, self._run(self.client.compute, level, wait=True))
 
     def _run(self, method: Callable[..., Any], values: list[Any], *, wait: bool = False) -> Any:
         """`method(values)` of the client or, with `wait`, its results. An interrupt also cancels the tasks."""
@@ -74,5 +80,5 @@ class Partitions:
             raise
 
 
-def _apply(function: Callable[..., T], value: Any, args: tuple[Any, ...]) -> T:
-    return function(value, *args)
+def _apply(function: Callable[..., T], value: Any, packed: bytes) -> T:
+    return function(value, *pickle.loads(packed))

@@ -21,7 +21,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from skmax._prior import check_offset
-from skmax._samples import Block, Float64Array, LocalSamples, Samples, samples_of
+from skmax._samples import (
+    Block,
+    Float64Array,
+    LocalSamples,
+    Samples,
+    product_dtype,
+    samples_of,
+    storage_dtypes,
+)
 from skmax._target import Encoding, Part, all_labels, class_indices, class_totals
 from skmax._threads import Workers, workers
 from skmax.dask._collections import Checked
@@ -42,6 +50,7 @@ class Shape:
         The number of rows of each partition.
     n_features : int
     dtype : dtype
+        That in which all partitions are stored.
     is_sparse : bool
         Whether some partition is sparse, so that all are treated as sparse.
     has_offset : bool
@@ -79,7 +88,7 @@ class RemoteSamples(Samples):
             n_classes=len(encoding.frequency),
             n_logits=encoding.n_logits,
             fit_intercept=fit_intercept,
-            dtype=shape.dtype,
+            dtype=product_dtype(shape.dtype),
             is_sparse=shape.is_sparse,
             weight_sum=sum(local.gather(_WEIGHT_SUM)),
             has_offset=shape.has_offset,
@@ -158,7 +167,10 @@ def survey(
         raise ValueError(f"sample_weight must have a finite sum above zero; got {weight_sum:g}.")
     if has_offset:
         loaded.gather(functools.partial(_check_offset, n_classes=len(labels)))
-    shape = Shape(list(n_samples), n_features, np.result_type(*dtypes), any(are_sparse), has_offset)
+    dtype, is_sparse = np.result_type(*dtypes), any(are_sparse)
+    if dtype not in storage_dtypes(is_sparse=is_sparse):  # as of uint8 and int8 together
+        dtype = np.dtype(np.float64)
+    shape = Shape(list(n_samples), n_features, dtype, is_sparse, has_offset)
     return shape, Encoding.of(labels, total, class_weight)
 
 
