@@ -6,6 +6,7 @@ STORIES = [
     "logistic_regression",
     "no_scaling",
     "column_transformer",
+    "mixed_columns",
     "text",
     # the model
     "softmax_step_by_step",
@@ -16,10 +17,12 @@ STORIES = [
     "weight_decay",
     "grid_search",
     "calibration",
+    "matrix_scaling",
     "linear_probe",
     "hierarchical_softmax",
     # other data and other uses
     "soft_targets",
+    "new_site",
     "none_of_these",
     "bandit",
     "dask",
