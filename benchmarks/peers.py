@@ -209,7 +209,7 @@ def peers():
     ours = f"scikit-learn {version('scikit-learn')}"
     known[f"{ours}, defaults"] = logistic_regression()
     known[f"{ours}, newton-cholesky"] = logistic_regression(solver="newton-cholesky", tol=1e-7)
-    known[f"{ours}, lbfgs"] = logistic_regression(max_iter=10_000, tol=1e-8)
+    known[f"{ours}, lbfgs, 1000 iterations"] = logistic_regression(max_iter=1000, tol=1e-8)
     if _has_glmnet():
         known["glmnet (R)"] = glmnet
     if has("statsmodels"):

@@ -24,6 +24,7 @@ STORIES = [
     "soft_targets",
     "new_site",
     "none_of_these",
+    "wrong_labels",
     "bandit",
     "dask",
 ]
