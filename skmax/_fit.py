@@ -155,6 +155,7 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
     coordinates = problem.coordinates
     coef, intercept = coordinates.outward(*objective.split(solution.theta))
     coef = problem.given.penalty.centred(coef)
+    has_centre = len(coef) > 1 and problem.given.penalty.has_centre
     in_user_columns = objective
     if coordinates.basis is not None:
         samples = problem.given.samples
@@ -163,10 +164,13 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
 
     def value(dtype: Any) -> float:
         rounded = coef.astype(dtype).astype(np.float64), intercept.astype(dtype).astype(np.float64)
+        if has_centre:  # what all classes have in common changes no probability, but may be so large as to hide it
+            rounded = rounded[0] - rounded[0].mean(axis=0), rounded[1]
         return in_user_columns.value(in_user_columns.join(*coordinates.from_origin(*rounded)).ravel())
 
     reached = solution.value
-    stored = reached if coordinates.are_the_users and not objective.penalty.has_free else value(np.float64)
+    unchanged = coordinates.are_the_users and not objective.penalty.has_free and not has_centre
+    stored = reached if unchanged else value(np.float64)
     if problem.given.samples.dtype == np.float32:
         rounded = value(np.float32)
         if rounded - reached <= _ROUNDING_SHARE * tol:

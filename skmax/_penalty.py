@@ -74,6 +74,11 @@ class Penalty:
         return self.factor is not None and self.factor.ndim == 2
 
     @property
+    def has_centre(self) -> bool:
+        """Whether coefficients that sum to zero over the classes are not at the c_j above, so that they move there."""
+        return self.mean is not None or self.by_class
+
+    @property
     def share(self) -> Float64Array:
         """The w of the factors by class, of shape (n_logits, n_features)."""
         factor = np.asarray(self.factor)
@@ -158,12 +163,16 @@ class Penalty:
         # Coefficients without a penalty may be too large to be squared.
         if not self.weight_decay:
             return 0.0
+        if self.mean is None and self.factor is None:
+            return self.weight_decay / 2 * float(np.vdot(coef, coef))
         rest = self._rest(coef)
         scaled = rest if self.factor is None else self.factor * rest
         return self.weight_decay / 2 * float(np.vdot(rest, scaled))
 
     def gradient(self, coef: Float64Array) -> Float64Array:
         """phi (e - ebar) weight_decay."""
+        if self.mean is None and self.factor is None:  # no call more than needed, as each evaluation comes here
+            return self.weight_decay * coef
         rest = self.weight_decay * self._rest(coef)
         return rest if self.factor is None else self.factor * rest
 
@@ -184,7 +193,7 @@ class Penalty:
 
     def centred(self, coef: Float64Array) -> Float64Array:
         """W + c: the coefficients of smallest penalty P among those with the probabilities of `coef`."""
-        if len(coef) == 1 or (self.mean is None and not self.by_class):
+        if len(coef) == 1 or not self.has_centre:
             return coef
         rest = coef if self.mean is None else coef - self.mean
         shift = (self.share * rest).sum(axis=0) if self.by_class else rest.mean(axis=0)

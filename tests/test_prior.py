@@ -160,6 +160,22 @@ def test_the_coefficients_deviate_from_the_prior_means_by_zero_in_the_sum_over_c
         assert model.intercept_.sum() == pytest.approx(0, abs=1e-12)
 
 
+def test_the_objective_is_that_of_the_stored_coefficients_where_a_common_prior_mean_takes_their_digits():
+    """Beside a mean of 1e12 in all classes, coefficients are stored to 1e-4; the columns are a thousand long."""
+    rng = np.random.default_rng(16)
+    X = 1000 * rng.normal(size=(40, 2))
+    y = (X @ rng.normal(size=(2, 3)) / 1000 + rng.gumbel(size=(40, 3))).argmax(axis=1)
+    model = SoftmaxRegression(1e-6, prior_mean=np.full((3, 2), 1e12), tol=1e-9)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    own = model.coef_ - model.coef_.mean(axis=0)  # exact, as the differences are small
+    logits = X @ own.T + model.intercept_
+    loss = np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(40), y])
+    assert model.objective_ == pytest.approx(loss + 0.5e-6 * np.sum(own**2), rel=1e-6)
+    assert not model.converged_
+    assert model.gap_ > 1e-6
+
+
 def test_with_two_classes_the_prior_mean_is_that_of_the_logit_of_the_second():
     rng = np.random.default_rng(3)
     X = rng.normal(size=(30, 2))
@@ -466,9 +482,10 @@ def test_metadata_routing_carries_offsets():
         np.testing.assert_array_equal(pipeline[-1].coef_, direct.coef_)
         assert pipeline.score(X, y, offset=offset) == direct.score(StandardScaler().fit_transform(X), y, offset=offset)
         pipeline.predict(X, offset=offset)
-        search = GridSearchCV(pipeline, {"softmaxregression__weight_decay": [0.1, 0.001]}, cv=3)
-        assert search.fit(X, y, offset=offset).best_score_ > 0.9
         scorer = neg_cross_entropy_scorer.set_score_request(offset=True)
+        for scoring in (None, scorer):  # the estimator's own score, and that of probabilities
+            search = GridSearchCV(model, {"weight_decay": [0.1, 0.001]}, cv=3, scoring=scoring)
+            assert np.isfinite(search.fit(X, y, offset=offset).best_score_)
         scores = cross_val_score(pipeline, X, y, scoring=scorer, params={"offset": offset}, cv=3)
         assert (scores < 0).all()
         own = SoftmaxRegressionCV([0.01, 0.008], cv=3).set_fit_request(offset=True).set_score_request(offset=True)

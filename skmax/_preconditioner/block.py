@@ -41,10 +41,10 @@ class BlockPreconditioner(BasePreconditioner):
 
     @staticmethod
     def numbers(objective: Objective) -> int:
-        """The size of the blocks, or of the table of sampled rows if that is larger."""
+        """The size of the blocks or, if it is larger, of the tables of the rows used, with four numbers of a sample."""
         n_rows = sample_size(objective.n_columns, objective.samples.n_samples)
-        sampled = objective.n_logits * n_rows if n_rows < objective.samples.n_samples else 0
-        return max(objective.n_logits * objective.n_columns**2, sampled)
+        table = objective.n_logits * n_rows * (4 if n_rows < objective.samples.n_samples else 1)
+        return max(objective.n_logits * objective.n_columns**2, table)
 
     @classmethod
     def at(cls, objective: Objective, columns: ColumnStats, theta: Float64Array, damping: float = 0.0) -> Self:
