@@ -22,8 +22,8 @@ the ratios are better than a rough guide.
     scikit-learn 1.9.1, lbfgs, 1000 iterations            1.3      4.5   2e-5
     scikit-learn 1.9.1, defaults                          0.53     1.9   7e-4
 
-Only skmax and Newton's method (newton-cholesky, statsmodels) are at the minimum within seconds on raw columns; statsmodels
-also computes what its tables need. Spark is made for data that one machine does not hold.
+Without a penalty, only skmax and Newton's method (newton-cholesky, statsmodels) are at the minimum within ten seconds.
+statsmodels also computes what its tables need. Spark is made for data that do not fit into one machine.
 
 Usage: python -m benchmarks.peers [--rounds N] [NAME ...]
 
