@@ -236,8 +236,8 @@ def _stage(
     # outliers make up to a thousand times too long, more than the line search of L-BFGS-B can correct.
     unit = float(np.linalg.norm(gradient_at_start))
 
-    def in_v(v: Float64Array) -> tuple[float, Float64Array]:
-        """f and its gradient at v, in units of `unit`."""
+    def value_at(v: Float64Array) -> float:
+        """f at v, which is in units of `unit`."""
         nonlocal evaluated, gradient_in_v
         if v.any():  # at v = 0, where L-BFGS-B begins, f is known
             is_first_step = evaluated is start
@@ -245,7 +245,11 @@ def _stage(
             if is_first_step and not evaluated.value < start.value:
                 raise _TooLong
             gradient_in_v = preconditioner.backward(evaluated.gradient)
-        return evaluated.value, unit * gradient_in_v
+        return evaluated.value
+
+    def gradient_there(_: Float64Array) -> Float64Array:
+        """The gradient at the last v, where SciPy always wants it. (With `jac=True` it compares all v with it first.)"""
+        return unit * gradient_in_v
 
     def after_iteration(v: Float64Array) -> None:
         nonlocal accepted
@@ -262,7 +266,7 @@ def _stage(
         try:
             zero = np.zeros_like(start.theta)
             result = optimize.minimize(
-                in_v, zero, jac=True, method="L-BFGS-B", callback=after_iteration, options=options
+                value_at, zero, jac=gradient_there, method="L-BFGS-B", callback=after_iteration, options=options
             )
             return accepted, n_quarters, n_quarters + result.nfev
         except _TooLong:
