@@ -85,7 +85,7 @@ html_theme_options = {
         for name, icon in [("Repository", "fa-solid fa-code-branch"), ("Issues", "fa-solid fa-circle-question")]
         if (url := URLS.get(name))
     ],
-    "pygments_light_style": "tango",
+    "pygments_light_style": "a11y-high-contrast-light",
 }
 html_baseurl = URLS.get("Documentation", "")
 html_sidebars = {page.stem: [] for page in Path(__file__).parent.glob("*.md") if page.stem != "api"}

@@ -91,8 +91,7 @@ print(f"\nweight decay {scaling.weight_decay_:.2g} of {len(scaling.weight_decays
 figure, axes = plt.subplots(figsize=(5.4, 4.4), layout="constrained")
 change = scaling.coef_ - np.eye(26) / temperature
 image = axes.imshow(change, cmap="RdBu_r", vmin=-np.abs(change).max(), vmax=np.abs(change).max())
-axes.set(
-    xlabel="logit of the network", ylabel="logit after matrix scaling", title="what is added to the identity over t"
-)
+axes.set(xlabel="logit of the network", ylabel="logit after matrix scaling")
+axes.set_title("what is added to the identity over t", fontsize="medium")
 figure.colorbar(image)
 plt.show()

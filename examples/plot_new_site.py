@@ -72,5 +72,5 @@ order = losses[:, 0].argsort()
 for name, column, marker in zip(models, losses.T, "os^D", strict=True):
     axes.plot(column[order], marker, label=name)
 axes.set(xlabel="site, by the loss of the others' model", ylabel="log loss on its other rows", xticks=[])
-axes.legend()
+figure.legend(loc="outside upper center", ncols=2)
 plt.show()
