@@ -6,8 +6,8 @@ The probabilities of a neural network are often overconfident. The usual remedy 
 temperature. Matrix scaling replaces them by W z + b, which can also correct single classes, and pairs of classes that
 are confused. With 26 classes these are 702 parameters, which two thousand rows hardly determine. They have to be
 shrunk, not towards zero but towards the identity matrix divided by the temperature. That is a softmax regression on the
-logits, with ``prior_mean=np.eye(26) / t``: convex, with a certified minimum, and a weight decay chosen by
-cross-validation.
+logits, with ``prior_mean=np.eye(26) / t``: a convex problem, whose distance from the minimum is reported, with a weight
+decay chosen by cross-validation.
 
 The data are the UCI letters if the folder named by the environment variable ``SKMAX_DATA`` has them, and simulated
 otherwise.
