@@ -13,12 +13,16 @@ from those of "worse".
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmax import SoftmaxRegression, neg_cross_entropy_scorer
+
+try:
+    import pandas as pd
+except ImportError:
+    raise SystemExit("This example needs pandas: pip install pandas") from None
 
 CLASSES, EFFECT = np.array(["better", "same", "worse"]), np.array([1.0, 0.0, -1.0])
 rng = np.random.default_rng(0)
