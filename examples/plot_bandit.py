@@ -2,11 +2,11 @@
 Softmax as a policy: choosing actions at a temperature
 ======================================================
 
-A shop that wants to learn which of five offers a visitor likes has to make offers, and hears only about those that it
+A shop that wants to learn which of five offers visitors like has to make offers, and learns only about the ones that it
 made. If it always makes the offer that looks best, it learns nothing about the others. If it chooses at random, it
-learns about all of them and earns little. The softmax is a compromise: the probability of an action grows with the
-reward that is expected from it, and the temperature controls how fast. Softmax regression can also learn from a log
-what different visitors accept, and its ``predict_proba`` is then the policy.
+learns about all of them and earns little. The softmax is a compromise: the probability of an action grows with its
+expected reward, and the temperature controls how fast. Softmax regression can also learn from recorded offers what
+different visitors accept, and its ``predict_proba`` is then the policy.
 """
 
 import matplotlib.pyplot as plt
@@ -40,7 +40,7 @@ def play(temperature, seed=0):
 
 temperatures = [0.01, 0.05, 0.1, 1.0]
 figure, left = plt.subplots(figsize=(6.4, 4), layout="constrained")
-print(f"mean pay of a play (the best arm: {pays.max():.2f}, arms at random: {pays.mean():.2f})")
+print(f"mean reward of a play (the best arm: {pays.max():.2f}, arms at random: {pays.mean():.2f})")
 for temperature in temperatures:
     best, mean_pay = play(temperature)
     print(f"temperature {temperature:5.2f}: {mean_pay:.3f}")
@@ -51,9 +51,9 @@ left.set_title("Too cold gets stuck, too hot stays random", fontsize=11)
 
 # %%
 # Now the visitors differ: features x of each visitor are known, and they determine which of five offers the visitor
-# accepts. A log has offers that were made at random. Among the accepted ones, the distribution over the offers given x
-# is proportional to the probabilities of acceptance. Softmax regression learns this distribution, and its logits
-# divided by a temperature are a policy that depends on x.
+# accepts. Offers that were made at random were recorded. Among the accepted ones, the distribution over the offers
+# given x is proportional to the probabilities of acceptance. Softmax regression learns this distribution, and its
+# logits divided by a temperature are a policy that depends on x.
 
 rng = np.random.default_rng(1)
 directions = rng.normal(size=(5, 4))

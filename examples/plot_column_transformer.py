@@ -3,8 +3,9 @@ Numeric and categorical columns in a pipeline
 =============================================
 
 A data frame with numbers in very different units, categories and string labels goes through a ``ColumnTransformer``:
-categories are one-hot encoded, numbers are passed on as they are, as the fit does not depend on their scale. The data
-are simulated: how 3000 invented people travel to work. So the estimated coefficients can be held against true ones.
+categories are one-hot encoded, and numbers are passed on unscaled, because the fit converges with any units. The data
+are simulated, so that the estimated coefficients can be compared with true ones: how 3000 invented people travel to
+work.
 """
 
 import matplotlib.pyplot as plt
@@ -23,9 +24,9 @@ except ImportError:
     raise SystemExit("This example needs pandas: pip install pandas") from None
 
 # %%
-# The simulation: each person draws a means of travel from the softmax of linear logits. True effects sum to zero over
-# the three means of travel, and those of a category over its values too. Softmax regression with weight decay
-# settles on the same convention, so that the two can be compared one by one.
+# The simulation: each person draws a means of travel from the softmax of linear logits. The true effects sum to zero
+# over the three means of travel, and those of a category also sum to zero over its values. The coefficients of a fit
+# with weight decay follow the same convention, so that the two can be compared one by one.
 
 true_coef = pd.DataFrame(
     {
@@ -58,8 +59,9 @@ people["travel"] = true_coef.index.to_numpy()[travel]
 print(people.head(4).to_string(), end="\n\n")
 
 # %%
-# The pipeline. Frames between its steps keep the names of the columns up to the last one. Scaling is not needed to
-# reach the minimum; it would still change what the penalty means, which is put on coefficients in the columns' units.
+# The pipeline. Its steps pass data frames, which keep the names of the columns up to the last step. Scaling is not
+# needed to reach the minimum, but it would change the model, because the penalty applies to coefficients in the units
+# of the columns.
 
 model = make_pipeline(
     ColumnTransformer(
@@ -84,8 +86,8 @@ print(f"test log loss: {log_loss(y_test, prediction):.3f} (with the true probabi
 print(X_test.join(y_test).join(prediction.round(3)).head(6).to_string())
 
 # %%
-# Coefficients by name. Those per metre and per euro are small numbers; times the standard deviation of their column,
-# all are in the same unit: the change of the logit for a typical difference between two people.
+# Coefficients by name. Those per metre and per euro are small numbers. Multiplied by the standard deviation of their
+# column, all have the same unit: the change of the logit for a typical difference between two people.
 
 coef = pd.DataFrame(softmax_regression.coef_, model.classes_, softmax_regression.feature_names_in_)
 spread = model[:-1].transform(X_train).std()

@@ -3,8 +3,8 @@ From a folder of Parquet files to a model
 =========================================
 
 Data that do not fit into one machine are stored in many files, and each of Dask's workers reads some of them. The loss
-and its gradient are sums over rows: each worker adds up its own rows, and only the sums are sent. The fit has the same
-steps as that of `SoftmaxRegression`, and the same result.
+and its gradient are sums over rows: each worker adds up its own rows, and only the sums are sent. The algorithm is that
+of `SoftmaxRegression`, and so is the result.
 """
 
 import tempfile
@@ -25,7 +25,8 @@ except ImportError:
     raise SystemExit('This example needs Dask, with its data frames: pip install "skmax[dask]"') from None
 
 # %%
-# The folder: eight files of 10000 rows each, with a simulated log of what the visitors of a shop did, in various units.
+# The folder has eight files of 10000 rows each. They hold simulated records of what the visitors of a shop did, with
+# columns in various units.
 
 folder = tempfile.TemporaryDirectory()
 rng = np.random.default_rng(0)
@@ -38,9 +39,9 @@ for part in range(8):
     frame.to_parquet(Path(folder.name) / f"{part}.parquet")
 
 # %%
-# A cluster: here two workers in this process, so that the example runs anywhere. A real one has processes on this
-# machine or on several (``LocalCluster()``, dask-jobqueue, dask-kubernetes). With scikit-learn 1.9 or later, a progress
-# bar shows the iterations.
+# The cluster consists of two workers in this process, so that the example runs anywhere. A real one has processes on
+# this machine or on several (``LocalCluster()``, dask-jobqueue, dask-kubernetes). With scikit-learn 1.9 or later, a
+# progress bar shows the iterations.
 
 cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0")
 client = Client(cluster)

@@ -2,9 +2,10 @@
 What the weights look at
 ========================
 
-A linear model of images has a weight for each pixel and class, which is a picture too: red where ink speaks for the
-digit, blue where it speaks against it. Weight decay makes the weights smaller, and spreads them: with little, single
-pixels decide; with much, whole strokes do. Each row of the picture has its own scale, at its right end.
+A linear model of images has a weight for each pixel and class. The weights of a class can be shown as a picture: red
+where ink is evidence for the digit, blue where it is evidence against it. Weight decay makes the weights smaller and
+spreads them: with little, single pixels decide; with much, whole strokes do. Each row of the figure has its own scale,
+at its right end.
 """
 
 import matplotlib.pyplot as plt
@@ -38,8 +39,9 @@ for row, model in zip(table, models, strict=True):
     figure.colorbar(colours, ax=row, label="weight", ticks=[-0.9 * limit, 0, 0.9 * limit], format="%.2g", aspect=8)
 
 # %%
-# The logit of an image is the sum over its pixels of ink times weight. So a prediction can be taken apart: here a digit
-# that the model gets wrong, and what each pixel says for the class that it took rather than the true one.
+# The logit of an image is the sum over its pixels of ink times weight. A prediction can therefore be broken down by
+# pixel. The figure shows a digit that the model gets wrong, and how much each pixel favours the predicted class over
+# the true one.
 
 model = models[1]
 probability = model.predict_proba(X_test)

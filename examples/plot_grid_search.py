@@ -3,9 +3,9 @@ In a grid search
 ================
 
 ``weight_decay`` is the parameter to tune. ``GridSearchCV`` chooses it as it chooses any other, here by the log loss of
-the handwritten digits that a fold leaves out. ``C`` of ``LogisticRegression`` multiplies the sum of the losses, whereas
-``weight_decay`` goes with their mean: ``weight_decay = 1 / (C * S)``, with S the sum of the weights, or the number of
-rows if there are none.
+the handwritten digits in the held-out fold. ``C`` of ``LogisticRegression`` multiplies the sum of the losses, whereas
+``weight_decay`` is relative to their mean: ``weight_decay = 1 / (C * S)``, with S the sum of the weights, or the number
+of rows if there are none.
 """
 
 import matplotlib.pyplot as plt
@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits  # comes with scikit-learn
 from skmax import SoftmaxRegression
 
 # %%
-# Nine values, a factor of about 3 apart, and five folds of shuffled rows.
+# The grid has nine values, which are a factor of about 3 apart, and there are five folds of shuffled rows.
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
@@ -45,7 +45,7 @@ for i, weight_decay in enumerate(weight_decays):
     print(f"{weight_decay:12.1e}{1 / (weight_decay * n):13.1e}{loss[i]:11.3f}{standard_error[i]:17.3f}{chosen}")
 
 # %%
-# On the digits kept for the test, beside the default ``1 / n``:
+# The chosen model and the default, ``1 / n``, on the test digits:
 
 default = SoftmaxRegression().fit(X_train, y_train)
 print()
@@ -54,9 +54,10 @@ for name, model in ("chosen", search.best_estimator_), ("default, 1/n", default)
     print(f"{name:13} test log loss {test_loss:.3f}, accuracy {model.score(X_test, y_test):.3f}")
 
 # %%
-# The bridge: ``LogisticRegression`` with the C that belongs to the chosen value gives the same probabilities. The two
-# differ when a choice is carried from the folds to all rows: ``weight_decay`` keeps the balance of mean loss and
-# penalty that it had in the folds; C, as S grows from 4/5 to all of the rows, makes the penalty count a fifth less.
+# ``LogisticRegression`` with the C that corresponds to the chosen value gives the same probabilities. The two
+# parameters differ when a choice is transferred from the folds to all rows: ``weight_decay`` keeps the balance of mean
+# loss and penalty that it had in the folds. With a fixed C, the penalty counts a fifth less on all rows, because S
+# grows from 4/5 of the rows to all of them.
 
 best = search.best_params_["weight_decay"]
 logistic_regression = LogisticRegression(C=1 / (best * n), solver="newton-cholesky", tol=1e-10)
@@ -67,7 +68,7 @@ difference = logistic_regression.predict_proba(X_test) - softmax_regression.pred
 print(f"\nLogisticRegression(C={1 / (best * n):.2e}): probabilities differ by at most {abs(difference).max():.0e}")
 
 # %%
-# The picture: too little weight decay overfits; with ever more, only the frequencies of the classes are left.
+# With too little weight decay the model overfits; with ever more, it only predicts the frequencies of the classes.
 
 figure, axes = plt.subplots(figsize=(7.5, 4.8), layout="constrained")
 axes.fill_between(weight_decays, loss - standard_error, loss + standard_error, alpha=0.3, label="± 1 standard error")

@@ -10,8 +10,8 @@ chooses one of them,
 
 With about :math:`\\sqrt K` groups of as many classes each, a row is fitted with :math:`2 \\sqrt K` logits instead of
 :math:`K` (J. Goodman, 2001, Classes for fast maximum entropy training). The probabilities still sum to one, and each
-part of the model is a convex fit of its own. It is another model than the flat one, though: the groups are cut by the
-root's planes, so that it is the better, the more alike the classes of a group are.
+part of the model is a convex fit of its own. It is not the same model as a flat softmax, though: the root separates the
+groups by hyperplanes, so the tree works better the more similar the classes of a group are.
 """
 
 import time
@@ -24,8 +24,8 @@ from sklearn.model_selection import train_test_split
 from skmax import SoftmaxRegression
 
 # %%
-# The tree is all here. The groups are clusters of the class means; natural ones (alphabets of letters, domains of
-# intents, genera of species) would do as well.
+# This is the whole implementation. The groups are clusters of the class means; natural groups (alphabets of letters,
+# domains of intents, genera of species) would work as well.
 
 
 class TwoLevels:
@@ -54,7 +54,8 @@ class TwoLevels:
 
 
 # %%
-# Made data: superclasses with classes in each, which nothing tells the models, and rows around the mean of their class.
+# The data are simulated. Classes belong to superclasses, which the models are not told, and rows scatter around the
+# mean of their class.
 
 
 def make_rows(n_classes, n_features, rows_of_each, seed=0):
@@ -83,14 +84,14 @@ rows = make_rows(n_classes=400, n_features=32, rows_of_each=15)
 flat = judge("flat", SoftmaxRegression(), *rows)
 
 # %%
-# With one group, or one for each class, the tree is the flat model again. In between, its number of groups is another
-# parameter to choose by the rows left out. Here, where there are superclasses, the right number of groups makes the
-# tree better than the flat model: the weight decay, one over the number of rows, is then one for each group.
+# With one group, or one for each class, the tree is the flat model again. In between, the number of groups is another
+# parameter to choose by held-out rows. Here, where there are superclasses, the right number of groups makes the tree
+# better than the flat model, partly because each group has a weight decay of its own, one over its number of rows.
 #
-# More classes, more to save: ``python -m benchmarks.tree made:1000:32:9 --groups 30`` took 0.9 processor seconds for
-# the tree and 6.9 for the flat model, with log losses of 0.64 and 0.73. It is not always so. On 150 intents of
-# questions, the log losses were 0.78 and 0.79; on 136 characters of handwriting with 13 training rows each, 6.6 and
-# 4.3, as a row that the root sends to a wrong group is lost.
+# The more classes there are, the more time the tree saves: ``python -m benchmarks.tree made:1000:32:9 --groups 30``
+# took 0.9 processor seconds for the tree and 6.9 for the flat model, with log losses of 0.64 and 0.73. It is not always
+# so. On 150 intents of questions, the log losses were 0.78 and 0.79; on 136 characters of handwriting with 13 training
+# rows each, 6.6 and 4.3, because a row that the root assigns to the wrong group cannot be classified correctly.
 numbers = [5, 10, 20, 40, 80]
 trees = [judge(f"{n_groups} groups", TwoLevels(n_groups), *rows) for n_groups in numbers]
 

@@ -3,12 +3,12 @@ A linear probe
 ==============
 
 How good is an embedding? A common answer is a linear probe: the embedding stays as it is, and a softmax regression on
-top of it is judged on rows left out. The answer depends on the weight decay, so that a probe is a sweep, and a fair
-comparison of embeddings has a sweep for each.
+top of it is evaluated on held-out rows. The answer depends on the weight decay, so a probe needs a sweep over weight
+decays, and a fair comparison needs a sweep for each embedding.
 
-Here the embedding is a convolution with random filters, which knows nothing of digits: each picture is cut into patches
-of 5 x 5, each patch is multiplied with 48 random filters, what is positive is kept, and its mean is taken over the four
-quarters of the picture.
+Here the embedding is a convolution with random filters, which are not fitted to digits: each picture is cut into
+patches of 5 x 5, each patch is multiplied by 48 random filters, negative values are set to zero, and the values are
+averaged over each quarter of the picture.
 """
 
 import matplotlib.pyplot as plt
@@ -31,8 +31,8 @@ def embed(pictures, n_filters=48, seed=0):
 
 
 # %%
-# A sweep over 15 weight decays and five folds, for the pixels and for the embedding. The grid has its ends from the
-# data, so that it suits the pixels as well as rows of unit length, whose best decay is 60 times as weak.
+# A sweep over 15 weight decays and five folds, for the pixels and for the embedding. The ends of the grid are derived
+# from the data, so it suits the pixels as well as rows of unit length, whose best decay is 60 times as weak.
 X = {"pixels": pictures.reshape(-1, 64), "embedding": embed(pictures)}
 train, test = train_test_split(np.arange(len(y)), test_size=0.5, stratify=y, random_state=0)
 

@@ -3,8 +3,8 @@ Side by side with LogisticRegression
 ====================================
 
 The model is the same, and so are the coefficients at tight tolerances. What differs is how long a fit takes, and what
-it returns if the solver stops before the minimum. Three data sets that come with scikit-learn are fitted raw, and one
-of them standardised too.
+it returns if the solver stops before the minimum. Three data sets that come with scikit-learn are fitted without
+scaling, and one of them also standardised.
 """
 
 import time
@@ -61,7 +61,7 @@ for name, (X, y) in raw.items():
     minimum[name] = objective(a, X, y)
 
 # %%
-# At the default tolerances, by time (shortest of three fits) and by what is left to the minimum:
+# At the default tolerances, the time (shortest of three fits) and the distance from the minimum:
 
 scaled = StandardScaler().fit_transform(raw["digits"][0]), raw["digits"][1]
 minimum["digits, standardised"] = objective(SoftmaxRegression(tol=1e-13).fit(*scaled), *scaled)
@@ -88,7 +88,7 @@ for name, (X, y) in {**raw, "digits, standardised": scaled}.items():
 # as ``SoftmaxRegression``, and on the digits, with 650 parameters, several times as long. On standardised digits
 # ``LogisticRegression()`` converges within its 100 iterations, and the 5e-5 that it leaves hardly matter.
 #
-# The picture: the coefficients for raw wine data, each times the standard deviation of its column.
+# The figure shows the coefficients for the raw wine data, each multiplied by the standard deviation of its column.
 
 X, y = raw["wine"]
 softmax_regression = models["SoftmaxRegression()"].fit(X, y)

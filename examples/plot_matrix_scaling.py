@@ -2,13 +2,15 @@
 Calibrating many classes: matrix scaling
 ========================================
 
-A network's probabilities are often too sure. The usual remedy divides its logits z by one number, a temperature. Matrix
-scaling replaces them by W z + b: it can also mend single classes, and pairs of them that are confused. With 26 classes
-that is 702 numbers, which two thousand rows hardly determine; they have to be shrunk, and not to zero but to the
-identity, divided by the temperature. That is a softmax regression on the logits, with ``prior_mean=np.eye(26) / t``:
-convex, with a certified minimum, and a weight decay chosen by cross-validation.
+The probabilities of a neural network are often overconfident. The usual remedy divides its logits z by one number, a
+temperature. Matrix scaling replaces them by W z + b, which can also correct single classes, and pairs of classes that
+are confused. With 26 classes these are 702 parameters, which two thousand rows hardly determine. They have to be
+shrunk, not towards zero but towards the identity matrix divided by the temperature. That is a softmax regression on the
+logits, with ``prior_mean=np.eye(26) / t``: a convex problem, whose distance from the minimum is reported, with a weight
+decay chosen by cross-validation.
 
-The letters of the UCI are used if the folder that ``SKMAX_DATA`` names has them, and otherwise made-up ones.
+The data are the UCI letters if the folder named by the environment variable ``SKMAX_DATA`` has them, and simulated
+otherwise.
 """
 
 import os
@@ -83,10 +85,11 @@ after = {
 print(f"{'on ' + str(len(test)) + ' other rows':34}{'log loss':>10}{'accuracy':>10}{'calibration error':>19}")
 for name, z in after.items():
     print(f"{name:34}{loss(z):10.4f}{np.mean(z.argmax(axis=1) == y[test]):10.4f}{calibration_error(z):19.4f}")
-print(f"\nweight decay {scaling.weight_decay_:.2g} of {len(scaling.weight_decays_)}, in 5 folds: {seconds:.1f} s")
+print(f"\nweight decay {scaling.weight_decay_:.2g}, best of {len(scaling.weight_decays_)} in 5 folds: {seconds:.1f} s")
 
 # %%
-# What the matrix adds to the identity over t. Off the diagonal are the pairs of classes that the network confuses.
+# The figure shows what the fit adds to the identity divided by the temperature t. Off the diagonal are the pairs of
+# classes that the network confuses.
 
 figure, axes = plt.subplots(figsize=(5.4, 4.4), layout="constrained")
 change = scaling.coef_ - np.eye(26) / temperature

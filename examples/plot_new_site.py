@@ -2,14 +2,14 @@
 A model carried to a new site
 =============================
 
-A model was fitted to rows of many sites, and a new site has 50 labelled rows. Fitting to these alone throws away what
-is known; adding them to all the others drowns them. ``prior_mean=model`` shrinks the coefficients to those of the model
-instead of zero, and the weight decay, chosen by cross-validation on the 50 rows, says how much the new site is like the
-others.
+A model was fitted to rows of many sites, and a new site has 50 labelled rows. A fit to these alone ignores what is
+known from the other sites; in a fit to all rows together, they hardly count. ``prior_mean=model`` shrinks the
+coefficients to those of the model instead of zero, and the weight decay, chosen by cross-validation on the 50 rows,
+reflects how similar the new site is to the others.
 
-The real set is that of the WISDM lab: six activities from the accelerometer of a phone, in 40 features, where a "site"
-is the person who carries it. It is used if the folder that ``SKMAX_DATA`` names has it. Otherwise sites are simulated,
-each with coefficients of its own around common ones.
+The real data are those of the WISDM lab: six activities from the accelerometer of a phone, in 40 features, where a
+"site" is the person who carries it. They are used if the folder named by the environment variable ``SKMAX_DATA`` has
+them. Otherwise sites are simulated, each with its own coefficients, which scatter around common ones.
 """
 
 import os
@@ -34,8 +34,8 @@ else:
     y = (np.einsum("ij,ijk->ik", X, own[site]) + 2 * rng.gumbel(size=(len(site), 6))).argmax(axis=1)
 
 # %%
-# For each of some sites, the model of all the others is fitted, and 50 rows of the site are drawn, in which all classes
-# occur. The other rows of the site are the test.
+# For each of up to ten sites, a model is fitted to all the other sites, and 50 rows of the site are drawn, in which all
+# classes occur. The other rows of the site are for the test.
 
 DECAYS = np.geomspace(10, 1e-3, 9)
 losses = []

@@ -3,9 +3,9 @@ No scaling needed
 =================
 
 Columns in different units make the objective a long narrow valley, in which a solver that sees only gradients makes
-small steps. `LogisticRegression` therefore asks for scaled columns, which is another model (the penalty then falls on
-other coefficients) and one more step in each pipeline. `SoftmaxRegression` measures the curvature and changes its own
-coordinates, and the model stays that of the columns as they are.
+small steps. `LogisticRegression` therefore asks for scaled columns. That changes the model, because the penalty then
+applies to other coefficients, and it adds a step to each pipeline. `SoftmaxRegression` uses the curvature to rescale
+the problem internally, and the model remains that of the unscaled columns.
 
 The figures show the distance from the minimum against the time. Each point is a fit that was allowed a number of
 iterations.
@@ -84,7 +84,7 @@ figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center"
 
 # %%
 # ``lbfgs`` suffers from raw columns: on each table it takes the longest to come within 1e-6 of the minimum, or does not
-# come there in time (a dash). ``newton-cholesky`` does not depend on the scale of the columns either, and with few
-# parameters, as on wine, it takes as long as `SoftmaxRegression` or less. But each of its steps computes the Hessian of
-# all parameters from all rows, and so it falls behind where there are more parameters.
+# get there in time (shown by a dash). ``newton-cholesky`` does not depend on the scale of the columns either, and with
+# few parameters, as on wine, it takes as long as `SoftmaxRegression` or less. But each of its steps computes the
+# Hessian of all parameters from all rows, and so it falls behind where there are more parameters.
 plt.show()

@@ -2,10 +2,10 @@
 A "none of these" class
 =======================
 
-Softmax probabilities sum to one over the classes that the model knows. For an input of none of these classes, the model
-still has to choose one of them, and it may do so with a high probability, which grows with the distance from the
-boundaries. If such inputs are expected, the training data should include examples of them, labelled as a class of
-their own.
+Softmax probabilities sum to one over the classes that the model knows. For an input that belongs to none of these
+classes, the model still has to choose one of them, and it may do so with a high probability, which grows with the
+distance from the boundaries. If such inputs are expected, the training data should include examples of them, labelled
+as a class of their own.
 """
 
 import matplotlib.pyplot as plt
@@ -19,8 +19,9 @@ from skmax import SoftmaxRegression
 
 # %%
 # The model knows the digits 0 to 4, and meets 5 to 9 too. The examples of "none" are the digits 5, 6 and 7, and images
-# whose pixels are drawn from those of all rows, each by itself; 8 and 9 are left for the test. The features are
-# likenesses to 300 training images, as "none" is all around the others and no line separates it.
+# of noise, in which each pixel is drawn independently from the values that it has in the data; 8 and 9 are kept for the
+# test. The features are kernel similarities to 300 training images, because "none" surrounds the other classes and no
+# hyperplane separates it from them.
 
 X, y = load_digits(return_X_y=True)
 known, near, new = y <= 4, (y >= 5) & (y <= 7), y >= 8
@@ -42,7 +43,7 @@ with_none = fit(np.concatenate([X_train, others]), labels)
 
 # %%
 # A threshold on the highest probability is the other way to say "none". Here it is set so that 2 % of the known digits
-# are turned away, for both models; for the second, the probability is the highest of a known digit.
+# are rejected, for both models. For the second model, it is the highest probability of a known digit.
 
 
 def confidence(model, X):
@@ -57,13 +58,13 @@ tests = {
 }
 models = {"digits alone": without, 'with "none of these"': with_none}
 thresholds = {name: np.quantile(confidence(model, X_test), 0.02) for name, model in models.items()}
-print("turned away as none of these, at thresholds that turn away 2 % of the known")
+print("share rejected as none of these, at thresholds that reject 2 % of the known digits")
 print(f"{'':26}" + "".join(f"{name:>22}" for name in models))
 for what, rows in tests.items():
     shares = [(confidence(model, rows) < thresholds[name]).mean() for name, model in models.items()]
     print(f"{what:26}" + "".join(f"{share:22.3f}" for share in shares))
 right = [(model.predict(X_test).astype(str) == y_test.astype(str)).mean() for model in models.values()]
-print(f"\n{'right on the known':26}" + "".join(f"{share:22.3f}" for share in right))
+print(f"\n{'accuracy on known digits':26}" + "".join(f"{share:22.3f}" for share in right))
 
 figure, panels = plt.subplots(2, 1, figsize=(7.5, 5.5), sharex=True, layout="constrained")
 for axes, (name, model) in zip(panels, models.items(), strict=True):

@@ -3,8 +3,8 @@ Quickstart: SoftmaxRegression and LogisticRegression on raw data
 ================================================================
 
 Both classes fit the same model at their defaults: softmax regression with an L2 penalty of weight 1/n on the
-coefficients (``weight_decay="1/n_samples"`` here, ``C=1`` there). Both are fitted to two data sets as they come,
-without scaling, and judged by the function that they both set out to minimise and by rows that they did not see.
+coefficients (``weight_decay="1/n_samples"`` here, ``C=1`` there). Both are fitted to two data sets without scaling, and
+compared by the objective that both minimise and by their predictions for test rows.
 """
 
 import time
@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_limits  # comes with scikit-learn
 from skmax import SoftmaxRegression
 
 # %%
-# The objective is the mean log loss plus the penalty, on the training rows. It is computed for both models by this
-# one function: lower is better, and there is one minimum.
+# The objective is the mean log loss plus the penalty, on the training rows. This function computes it for both models:
+# lower is better, and there is only one minimum.
 
 
 def objective(model, X, y):
@@ -67,7 +67,7 @@ for load in load_wine, load_digits:
 # depend on the machine. Here the lower objective goes with the lower log loss on new rows. That need not be so: with
 # ``load_breast_cancer``, the split decides which model has the lower one.
 #
-# The picture: what the fit does with the handwritten digits that it did not see, and its surest mistakes.
+# The figure shows the predictions for the test digits, and the most confident mistakes.
 
 model = SoftmaxRegression().fit(X_train, y_train)
 probability = model.predict_proba(X_test)

@@ -19,11 +19,11 @@ from skmax import SoftmaxRegression, neg_cross_entropy_scorer
 
 # %%
 # Normal noise on the pixels makes the pictures hard to read, for annotators and model alike. Of the 1797 digits, 600
-# are the annotators' experience, 300 train and 897 test. Each of ten annotators remembers another random 300 of the
-# 600, equally noisy, with their true labels, and gives a picture the label of the most similar one remembered. So an
-# annotator errs more on some rows than on others, and takes a digit for one that looks like it. A training row has the
-# votes of 1 to 5 annotators, drawn at random. In the last setting the pictures are as they are, and the annotators
-# remember only 30: they disagree for want of experience.
+# are for the annotators to remember, 300 for training and 897 for the test. Each of ten annotators remembers a
+# different random 300 of the 600, equally noisy, with their true labels, and gives a picture the label of the most
+# similar remembered one. Annotators therefore make more errors on some rows than on others, and confuse digits that
+# look alike. A training row has the votes of 1 to 5 annotators, drawn at random. In the last setting the pictures have
+# no noise, and the annotators remember only 30: they disagree because they lack experience.
 
 digits, y = load_digits(return_X_y=True)
 n_classes, n_known, n_train, n_annotators = 10, 600, 300, 10
@@ -46,9 +46,10 @@ def count_votes(labels, n_votes, rng):
 
 
 # %%
-# Majority vote (ties broken at random) and soft targets have the same rows, the same weights and the same search for
-# the weight decay, each judged on its own kind of targets in the folds left out: clean labels are there for the test
-# only. The scorer takes labels and distributions, on the test digits the votes of all ten annotators.
+# Majority vote (ties broken at random) and soft targets use the same rows, the same weights and the same search for the
+# weight decay. In the search, each is scored on its own kind of targets in the held-out folds, because true labels are
+# used for the test only. The scorer accepts labels and distributions; on the test digits, the distributions are the
+# votes of all ten annotators.
 
 settings, n_repeats = [(0, 300), (3, 300), (5, 300), (0, 30)], 4  # noise, pictures remembered
 weight_decays = {"weight_decay": [0.1, 1, 10]}
@@ -82,10 +83,11 @@ for k, title in enumerate(["log loss, true labels", "accuracy, true labels", "cr
         print(f"{row}   {mean_gain[k, i]:+.3f} ± {se_gain[k, i]:.3f}")
 
 # %%
-# Where the pictures are what is hard, soft targets win in log loss: the annotators are unsure where one should be. Of
-# clear pictures they seldom disagree, and little is gained, if anything. Annotators without experience are unsure of
-# clear rows. A majority corrects their errors, while soft targets make the model as unsure as they are: its log loss on
-# the true labels is the worse, though not its accuracy. It still predicts better how they vote, if that is asked.
+# Where the pictures themselves are hard to read, soft targets win in log loss: the annotators disagree where the truth
+# is uncertain. On clear pictures they seldom disagree, and little is gained, if anything. Inexperienced annotators
+# disagree even about clear pictures. A majority vote corrects their errors, while soft targets make the model as
+# uncertain as they are: its log loss on the true labels is worse, though its accuracy is not. It still predicts better
+# how the annotators vote, if that is the question.
 
 figure, axes = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
 position = -np.arange(len(settings))

@@ -2,9 +2,9 @@
 Softmax and its gradient, step by step
 ======================================
 
-A model that chooses among classes gives each a score, its logit. The softmax makes probabilities of the logits, and
-the cross-entropy says how surprised the model is by the class that turned out to be the true one. The gradient of that
-surprise in the logits is as simple as can be: the probabilities less the truth. This is all that a fit needs.
+A model that chooses among classes gives each a score, its logit. The softmax turns the logits into probabilities, and
+the cross-entropy measures how surprising the true class is to the model. Its gradient with respect to the logits is
+simple: the probabilities minus the one-hot vector of the true class. A fit is built on these functions.
 """
 
 import matplotlib.pyplot as plt
@@ -48,8 +48,8 @@ print(f"{'gradient':18}" + "".join(f"{value:9.4f}" for value in gradient) + f"{g
 print(f"{'by differences':18}" + "".join(f"{value:9.4f}" for value in differences) + f"{sum(differences):9.4f}")
 
 # %%
-# So each step against the gradient moves probability from where it should not be to where it should. Steps of 1, from
-# those logits:
+# Each step against the gradient therefore moves probability from the other classes to the true one. With a step size of
+# 1, from the logits above:
 
 history = [logits]
 for _ in range(8):

@@ -2,9 +2,9 @@
 Text: the strongest words of each class
 =======================================
 
-TF-IDF makes a sparse column of each word, thousands of them for a handful of classes, where a linear model is hard to
-beat and easy to read. The texts here are on every machine that runs this: the documentation strings of SciPy and
-scikit-learn. From the prose of a function's documentation, which part of the library is it from?
+TF-IDF turns each word into a sparse column. With thousands of such columns and a handful of classes, a linear model is
+hard to beat and easy to interpret. The texts are the docstrings of SciPy and scikit-learn, which need no download. From
+the prose of a function's documentation, the model predicts which part of the library the function belongs to.
 """
 
 import importlib
@@ -54,9 +54,9 @@ X, y = list(texts), list(texts.values())
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, stratify=y, random_state=0)
 
 # %%
-# A pipeline from text to classes. X is sparse and stays so; the weight decay is chosen on five folds. So many of the
-# texts are alike (hundreds of distributions "as an instance of the rv_continuous class") that next to no decay is best,
-# which is why the grid goes down to 1e-10.
+# A pipeline from text to classes. X remains sparse, and the weight decay is chosen on five folds. So many of the texts
+# are alike (hundreds of distributions "as an instance of the rv_continuous class") that next to no decay is best, which
+# is why the grid goes down to 1e-10.
 
 to_words = TfidfVectorizer(sublinear_tf=True, stop_words="english", token_pattern=r"[a-z]{3,}")
 search = make_pipeline(to_words, SoftmaxRegressionCV(np.geomspace(1e-2, 1e-10, 17))).fit(X_train, y_train)
@@ -70,8 +70,9 @@ for name, model in [("chosen", search), ("default, 1 / n_samples", default)]:
     print(f"weight decay {decay:.1e} ({name}): test accuracy {accuracy:.3f}, log loss {loss:.3f}")
 
 # %%
-# The words with the largest coefficients of each class. The default reads better: with more weight decay a coefficient
-# is nearer to how often a word speaks for its class, with less to what tells the last few texts apart.
+# The words with the largest coefficients of each class. The default model is easier to interpret: with more weight
+# decay, a coefficient reflects how often a word occurs in its class; with less, it depends more on the few texts that
+# are hardest to tell apart.
 
 print()
 model = default[-1]

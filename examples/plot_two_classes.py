@@ -4,7 +4,7 @@ Two classes are logistic regression
 
 For two classes, the softmax of two logits is the logistic function of their difference. One logit is therefore enough:
 that of the second class, while the logit of the first class is 0. With two classes, `SoftmaxRegression` fits this one
-logit, and equals scikit-learn's logistic regression coefficient by coefficient, at the weight decay that corresponds to
+logit, and its coefficients equal those of scikit-learn's logistic regression, at the weight decay that corresponds to
 ``C``.
 """
 
@@ -24,8 +24,8 @@ pair = softmax(np.column_stack([np.zeros_like(z), z]))
 print(f"largest difference of softmax([0, z])[1] from the logistic function: {np.abs(pair[:, 1] - expit(z)).max():.0e}")
 
 # %%
-# The model, on a data set of two classes, raw. ``weight_decay = 1 / (C * n)`` is the same penalty. scikit-learn's
-# solver needs to be told to go on for longer to get to the same minimum.
+# The model is fitted to a data set of two classes, without scaling. ``weight_decay = 1 / (C * n)`` is the same penalty.
+# scikit-learn's solver needs a small ``tol`` to reach the same minimum.
 
 X, y = load_breast_cancer(return_X_y=True)
 n, C = len(y), 10.0
@@ -45,7 +45,7 @@ difference = both.coef_[1] - both.coef_[0]
 print(f"a logit for each class, twice the weight decay: largest difference {np.abs(difference - ours.coef_).max():.0e}")
 
 # %%
-# Along the logit: the rows of each class, and the probability that the model gives the second.
+# The figure shows, by logit, the rows of each class and the probability of the second class.
 
 logit = ours.decision_function(X)
 figure, (top, bottom) = plt.subplots(2, 1, figsize=(7, 5), sharex=True, height_ratios=[2, 1], layout="constrained")

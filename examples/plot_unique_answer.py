@@ -4,9 +4,9 @@ Why weight decay makes the answer unique
 
 Softmax regression has a row of coefficients for each class, which is one row too many: if the same vector is added to
 all rows, the same number is added to all logits of a sample, and the probabilities do not change. The loss alone
-therefore has not one minimum but a whole valley floor of them, with as many dimensions as there are columns and an
-intercept. Along the floor the curvature is zero. Weight decay adds curvature, and selects the point of the floor
-that is nearest to zero.
+therefore has no single minimum. Its minima form a flat valley floor, with one dimension for each column and one for the
+intercept, along which the curvature is zero. Weight decay adds curvature, and makes one point of the valley the only
+minimum.
 """
 
 import matplotlib.pyplot as plt

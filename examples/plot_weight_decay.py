@@ -41,8 +41,8 @@ for name, model in [
     print(f"{name:38} {decay:12.2g} {left_out:>19} {loss:6.3f} {accuracy:14.3f}")
 
 # %%
-# Above, the score; below, the coefficients of the models on all training rows, of which there are many large ones at
-# the default weight decay.
+# The upper panel shows the score, the lower one the coefficients of the models on all training rows. Many of these are
+# large at the default weight decay.
 display = PathDisplay.from_estimator(best, X_train, y_train)
 for axes in display.ax_, display.coefficient_ax_:
     axes.axvline(1 / len(y_train), color="0.6", linestyle=":", linewidth=1, label="default")

@@ -2,9 +2,9 @@
 Finding wrong labels
 ====================
 
-Some labels of any collection are wrong, and a model that was fitted to them has learned from them too. What would the
-model say of each row, had the row not been there? That takes a fit for each row, or one Newton step for each from a
-single fit: :func:`skmax.inference.leave_one_out`. No folds are needed.
+Most data sets have some wrong labels, and a model that was fitted to them has learned from these too. A label is
+suspicious if the model would not predict it without that row. An exact answer takes a fit for each row;
+:func:`skmax.inference.leave_one_out` instead takes one Newton step for each row, from a single fit and without folds.
 """
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,7 @@ from skmax.inference import influence_on, leave_one_out
 
 # %%
 # 3 % of the labels of the digits are replaced by another digit. The weight decay is chosen by approximate
-# leave-one-out, on the labels as they are. The rows come in the order of their loss without themselves.
+# leave-one-out, on the labels as they are. The rows are sorted by their leave-one-out loss.
 
 X, y = load_digits(return_X_y=True)
 rng = np.random.default_rng(0)
@@ -35,15 +35,16 @@ n_shown = round(0.05 * len(y))
 found = np.isin(wrong, suspects[:n_shown]).mean()
 with_themselves = np.isin(wrong, np.argsort(-with_row)[:n_shown]).mean()
 print(f"{len(wrong)} of {len(y)} labels are wrong; weight decay {search.weight_decay_:.2g}")
-print(f"among the {n_shown} rows (5 %) of the largest loss without themselves: {found:.0%} of them")
-print(f"among those of the largest loss with themselves in the fit: {with_themselves:.0%}")
+print(f"among the {n_shown} rows (5 %) with the largest leave-one-out loss: {found:.0%} of the wrong labels")
+print(f"among as many with the largest training loss: {with_themselves:.0%}")
 
 # %%
-# The weight decay is so strong here that no row can teach the model its own label, and the plain loss ranks the rows
-# as well. Without the row it does so for any weight decay, and the probabilities are those of a row never seen.
+# Here the weight decay is so strong that no single row has much influence on its own prediction, so the training loss
+# ranks the rows as well as the leave-one-out loss. The leave-one-out loss works for any weight decay, and its
+# probabilities are those for a row that the model has not seen.
 #
-# The first sixteen rows, with the label that they have and what the model without them says, and the first eight whose
-# labels came with the data: digits that are hard to read.
+# The figure shows the first sixteen rows, with their label and the prediction of the model without them, and the first
+# eight whose labels were not replaced: digits that are hard to read.
 
 figure = plt.figure(figsize=(7.5, 6.5), layout="constrained")
 upper, lower = figure.subfigures(2, 1, height_ratios=[1.5, 1])
@@ -53,19 +54,20 @@ for axes, i in zip(upper.subplots(3, 8).flat, [*suspects[:16], *as_they_came[:8]
     color = "C3" if noisy[i] != y[i] else "C0"
     axes.set_title(f"{noisy[i]}, not {rows.probability[i].argmax()}?", fontsize=9, color=color)
     axes.set_axis_off()
-upper.suptitle("label, and what the others say (red: planted, blue: as the data came)", fontsize=10)
+upper.suptitle("label and prediction without the row (red: label replaced, blue: original label)", fontsize=10)
 
 axes = lower.subplots()
 share = np.arange(1, len(y) + 1) / len(y)
 axes.plot(100 * share, 100 * np.cumsum(np.isin(suspects, wrong)) / len(wrong))
 axes.axvline(5, color="0.6", linewidth=1)
-axes.set(xlabel="rows looked at, largest loss first (%)", ylabel="wrong labels found (%)", xlim=(0, 15))
+axes.set(xlabel="rows inspected, largest loss first (%)", ylabel="wrong labels found (%)", xlim=(0, 15))
 plt.show()
 
 # %%
-# Does it pay to look at them? Of a training half with wrong labels, the mean loss on the other half, whose labels are
-# right, with all rows and without the twenty whose absence would lower it most, by
-# :func:`skmax.inference.influence_on`, which looks at no label but those of the test rows.
+# Does removing such rows help? A model is fitted to one half of the rows, with the wrong labels, and its mean loss is
+# measured on the other half, with the right labels. :func:`skmax.inference.influence_on` then finds the twenty training
+# rows whose absence would lower this loss most, and the model is fitted without them. Of the right labels, it uses only
+# those of the test rows.
 
 train, test = train_test_split(np.arange(len(y)), test_size=0.5, stratify=y, random_state=0)
 

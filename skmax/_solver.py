@@ -248,7 +248,7 @@ def _stage(
         return evaluated.value
 
     def gradient_there(_: Float64Array) -> Float64Array:
-        """The gradient at the last v, where SciPy always wants it. (With `jac=True` it compares all v with it first.)"""
+        """The gradient at the last v, the only one that SciPy asks for. (With `jac=True` it would compare each v.)"""
         return unit * gradient_in_v
 
     def after_iteration(v: Float64Array) -> None:

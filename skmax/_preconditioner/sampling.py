@@ -114,9 +114,12 @@ def _largest(
     by_chance: bool,
 ) -> Largest:
     """The candidates of `sample`: one more than the sample has, for tau."""
-    n_groups, parameters = 1 if together else samples.n_logits, samples.parameters(theta)
+    n_groups, size, parameters = 1 if together else samples.n_logits, n_rows + 1, samples.parameters(theta)
     chance = chances(samples, within) if by_chance else np.ones(within.stop - within.start)
-    result = Largest([np.empty((4, 0))] * n_groups, n_rows + 1)
+    tables = [np.empty((4, 0))] * n_groups
+    # Rows of no more than the least priority in a full table are left out at once, and a table is cut only when it has
+    # twice as many rows as it needs. (25000 x 100, 100 classes: a fifth of the time of a cut for each block.)
+    least = np.zeros(n_groups)
     # The squares of x~ are those of x - mean over those of the scale, and 1.
     of_columns = inverse_diagonal[:, : samples.n_features] / columns.unit
     of_intercept = inverse_diagonal[:, samples.n_features :].sum(axis=1, keepdims=True)
@@ -127,11 +130,12 @@ def _largest(
         if together:
             leverage = leverage.sum(axis=0, keepdims=True)
         priority = leverage / chance[start:stop]
-        tables = []
-        for g in range(n_groups):
-            chosen = np.flatnonzero(priority[g])
+        for g in np.flatnonzero(priority.max(axis=1) > least):
+            chosen = np.flatnonzero(priority[g] > least[g])
             index = samples.row_offset + block.index.start + chosen
             table = np.array([priority[g, chosen], index, curvature[g, chosen], leverage[g, chosen]])
-            tables.append(_first(table, n_rows + 1))
-        result += Largest(tables, n_rows + 1)
-    return result
+            tables[g] = np.concatenate([tables[g], table], axis=1)
+            if tables[g].shape[1] > 2 * size:
+                tables[g] = _first(tables[g], size)
+                least[g] = tables[g][0].min()
+    return Largest([_first(table, size) for table in tables], size)
