@@ -295,12 +295,17 @@ def _recession(samples: LocalSamples, within: slice, step: Float64Array) -> Rece
     return total
 
 
+def logit_spread(change: FloatArray) -> FloatArray:
+    """The largest difference of two class-major changes of logits of each row; a single logit changes against 0."""
+    return np.abs(change[0]) if len(change) == 1 else change.max(axis=0) - change.min(axis=0)
+
+
 def _spreads(samples: LocalSamples, within: slice, step: Float64Array) -> Iterator[tuple[Block, FloatArray]]:
     """Blocks with the largest change that `step` makes in the difference of two logits of each row."""
     parameters = samples.parameters(step)
     for block in samples.blocks(samples.n_logits, within):
         change = block.change(*parameters)
-        yield block, np.abs(change[0]) if len(change) == 1 else change.max(axis=0) - change.min(axis=0)
+        yield block, logit_spread(change)
 
 
 def _largest_change(samples: LocalSamples, within: slice, step: Float64Array) -> Maximum:

@@ -52,7 +52,8 @@ def certify(
         return to_infinity(function, attempt, receding, hessian, tol, steps)
     if hessian is None and steps.left > 0:  # otherwise they have been taken already
         # The whole step first: large changes of rows that are almost certain do no harm.
-        for share in (1.0, 1 / max(1.0, attempt.proof.change)):
+        change = attempt.proof.change
+        for share in (1.0, 1 / change) if change > 1 else (1.0,):
             further = Point.of(function, point.theta + share * step)
             if further.value < point.value:
                 steps.take(further)

@@ -39,7 +39,15 @@ from skmax._hessian.factored import LEAST_CURVATURE, factorise
 from skmax._hessian.measure import weighted_curvature
 from skmax._objective import Objective
 from skmax._preconditioner.base import BasePreconditioner
-from skmax._preconditioner.sampling import Largest, chances, complete, describe_sample, largest_of, sample_size
+from skmax._preconditioner.sampling import (
+    Candidates,
+    Largest,
+    chances,
+    complete,
+    describe_sample,
+    largest_of,
+    sample_size,
+)
 from skmax._samples import LOGIT_COST, Float64Array, LocalSamples
 
 # The rows of a sample for each column: fewer than for a block, because all classes share the errors, and the penalty
@@ -157,7 +165,7 @@ class _Survey:
 def _survey(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats, n_rows: int) -> _Survey:
     """Here the leverage of a row is c_i |x~_i|^2, since all columns of B have similar curvature."""
     parameters, chance = samples.parameters(theta), chances(samples, within)
-    largest = Largest([np.empty((4, 0))], n_rows + 1)
+    candidates = Candidates(1, n_rows + 1)
     diagonal, trace = np.zeros(samples.n_columns), np.zeros(samples.n_logits)
     for block, _, square in squared_deviations(samples, within, columns, samples.n_logits):
         curvature = weighted_curvature(block, *parameters)
@@ -167,11 +175,9 @@ def _survey(samples: LocalSamples, within: slice, theta: Float64Array, columns: 
         diagonal[: samples.n_features] += mean @ square / columns.unit
         diagonal[samples.n_features :] += mean.sum()
         start, stop = block.index.start - within.start, block.index.stop - within.start
-        leverage = mean * length
-        index = samples.row_offset + np.arange(block.index.start, block.index.stop)
-        table = np.array([leverage / chance[start:stop], index, mean, leverage])
-        largest += Largest([table[:, leverage > 0]], n_rows + 1)
-    return _Survey(largest, diagonal, trace)
+        leverage = (mean * length)[None]
+        candidates.add(leverage / chance[start:stop], samples.row_offset + block.index.start, mean[None], leverage)
+    return _Survey(candidates.largest(), diagonal, trace)
 
 
 def _moment(samples: LocalSamples, within: slice, root: Float64Array, columns: ColumnStats) -> Float64Array:

@@ -257,5 +257,4 @@ def in_user_columns(fit: Fitted, covariance: Float64Array, difference: Float64Ar
 def errors_of(fit: Fitted, covariance: Float64Array, difference: Float64Array) -> Float64Array:
     """The standard errors of the `difference` of parameters in the user's columns, of shape (n_reported, n_columns)."""
     blocks = np.einsum("ak,kilj,al->aij", difference, covariance, difference, optimize=True)
-    variances = np.einsum("aij,im,jm->am", blocks, fit.to_user, fit.to_user, optimize=True)
-    return np.sqrt(np.maximum(variances, 0))
+    return np.sqrt(np.maximum(fit.variances(blocks), 0))

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skmax._base import MatrixLike
 from skmax._columns import ColumnStats
-from skmax._samples import Block, DenseBlock, Float64Array, LocalSamples, samples_of
+from skmax._samples import Block, DenseBlock, Float64Array, LocalSamples
 from skmax.inference._fitted import Fitted, Kind, fitted, last_step
 from skmax.inference._tables import Table, check_level, estimate_table
 
@@ -253,24 +253,19 @@ def _changes(fit: Fitted, features: Sequence[Any] | None, contrasts: Any) -> lis
 
 def _points(fit: Fitted, model: Any, at: Any) -> LocalSamples:
     """The points, in the columns of the fit."""
-    samples = fit.objective.samples
     if isinstance(at, str | Mapping):
         if isinstance(at, str) and at != "mean":
             raise ValueError(
                 f"at must be 'mean', a mapping of features to numbers, or rows like those of X; got {at!r}."
             )
-        point = ColumnStats.of(samples, centred=True).mean + fit.origin
+        point = ColumnStats.of(fit.objective.samples, centred=True).mean + fit.origin
         for feature, value in {} if isinstance(at, str) else at.items():
             point[fit.column(feature)] = value
         X = point[None]
     else:
         _, [X], _ = last_step(model, at)
         X = fit.estimator._validate_X(X, reset=False)
-    n_logits, pool = samples.n_logits, samples.workers
-    points = samples_of(
-        X, n_classes=samples.n_classes, n_logits=n_logits, fit_intercept=samples.fit_intercept, workers=pool
-    )
-    return (points if points.is_sparse else points.with_origin(fit.origin)).in_float64()
+    return fit.new_samples(X)
 
 
 def _index(fit: Fitted, changes: list[Change]) -> dict[str, NDArray]:

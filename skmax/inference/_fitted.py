@@ -37,7 +37,7 @@ from skmax._hessian.measure import measure, measure_root
 from skmax._infinity import n_unseparated
 from skmax._objective import Objective
 from skmax._prior import check_offset
-from skmax._samples import Block, Design, Float64Array, LocalSamples
+from skmax._samples import Block, Design, Float64Array, LocalSamples, samples_of
 from skmax._separation import separation
 from skmax._softmax import FloatArray, losses_in_place
 from skmax._target import Encoding
@@ -281,7 +281,7 @@ class Fitted:
 
     def _check_near(self, step: Float64Array, covariance: Float64Array) -> None:
         """Raise a ValueError where `step` is long in units of the standard errors."""
-        error, step = np.sqrt(self.variances(covariance)), np.abs(step @ self.to_user)
+        error, step = np.sqrt(self.variances(np.einsum("kikj->kij", covariance))), np.abs(step @ self.to_user)
         far = np.divide(step, error, out=np.zeros_like(step), where=error > 0)
         if not far.max() <= _MOST_FROM_MINIMUM:
             k, j = np.unravel_index(int(far.argmax()), far.shape)
@@ -389,10 +389,12 @@ class Fitted:
         result[counts] = own.reshape(-1)
         return result
 
-    def variances(self, covariance: Float64Array) -> Float64Array:
-        """The variances in the user's columns of parameters with a `covariance`, of shape (n_logits, n_columns)."""
-        blocks = [self.to_user.T @ covariance[k, :, k] for k in range(self.n_logits)]
-        return np.array([np.einsum("ij,ji->i", block, self.to_user) for block in blocks])
+    def variances(self, blocks: Float64Array) -> Float64Array:
+        """The variances in the user's columns, a row for each of some logits, or of differences of them.
+
+        The `blocks` are the covariances of each one's parameters in standardized columns.
+        """
+        return np.array([np.einsum("ij,ji->i", self.to_user.T @ block, self.to_user) for block in blocks])
 
     @functools.cached_property
     def effective_df(self) -> float:
@@ -423,6 +425,26 @@ class Fitted:
         offset = self.estimator._known_offset(offset)
         checked = check_offset(offset, X.shape[0], len(self.encoding.classes))
         return X, checked[:, self.encoding.present] if checked is not None and checked.ndim == 2 else checked
+
+    def new_samples(self, X: Design, offset: FloatArray | None = None, target: NDArray | None = None) -> LocalSamples:
+        """Other rows, as `rows` returns them, in the columns and with the threads of the objective, in float64."""
+        own = self.objective.samples
+        samples = samples_of(
+            X,
+            target,
+            n_classes=own.n_classes,
+            n_logits=own.n_logits,
+            fit_intercept=own.fit_intercept,
+            workers=own.workers,
+            offset=offset,
+        )
+        return (samples if samples.is_sparse else samples.with_origin(self.origin)).in_float64()
+
+    def for_all_classes(self, values: Float64Array) -> Float64Array:
+        """A table with a column for each class with weight, and columns of 0 for the others."""
+        result = np.zeros((len(values), len(self.encoding.classes)))
+        result[:, self.encoding.present] = values
+        return result
 
     def column(self, feature: Any) -> int:
         """The index of a feature, given its name or its index."""

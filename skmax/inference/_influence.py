@@ -16,9 +16,9 @@ from skmax._columns import ColumnStats
 from skmax._hessian.measure import measure
 from skmax._hessian.whole import WholeHessian
 from skmax._leave_one_out import logit_covariances, rows_without
-from skmax._objective import Objective
+from skmax._objective import Objective, logit_spread
 from skmax._preconditioner import choose_preconditioner
-from skmax._samples import Block, Float64Array, LocalSamples, samples_of
+from skmax._samples import Block, Float64Array, LocalSamples
 from skmax._softmax import FloatArray, normalize_in_place
 from skmax._solver import minimize
 from skmax._target import Part, all_labels, class_totals
@@ -137,9 +137,8 @@ def leave_one_out(
             )
             block = fit.objective.samples.rows(slice(row, row + 1))
             probability[row], loss[row] = _predicted(block, fit.objective.split(theta))
-        everywhere = np.zeros((len(loss), len(fit.encoding.classes)))
-        everywhere[:, fit.encoding.present] = probability
-        return LeaveOneOut(leverage, distance / fit.effective_df, everywhere, loss, refitted)
+        probability = fit.for_all_classes(probability)
+        return LeaveOneOut(leverage, distance / fit.effective_df, probability, loss, refitted)
 
 
 def influence_on(
@@ -285,12 +284,12 @@ def _diagnostics(
     inverse: Float64Array,
     inverse_decay: Float64Array,
     own: float,
-) -> list[tuple[Float64Array, ...]]:
+) -> list[tuple[FloatArray, ...]]:
     """The `shift` of `_refits`, leverage, d^T (S H) d, probabilities and loss, block by block.
 
     `own` is w^T (S H)^-1 w, with w = Q'(W).
     """
-    results: list[tuple[Float64Array, ...]] = []
+    results: list[tuple[FloatArray, ...]] = []
     for rows in rows_without(samples, within, theta, columns, inverse, inverse_decay):
         weight, pull = rows.block.weights(), rows.pull()
         leverage = weight * np.einsum("ikl,ilk->i", rows.spread, rows.curvature)
@@ -299,7 +298,7 @@ def _diagnostics(
         loss, probability = rows.losses()
         if len(probability) < samples.n_classes:
             probability = np.vstack([1 - probability, probability])
-        results.append((_spread(rows.shift), leverage, distance, probability.T, loss))
+        results.append((logit_spread(rows.shift.T), leverage, distance, probability.T, loss))
     return results
 
 
@@ -315,7 +314,7 @@ def _changes(
     curved: Float64Array,
     decay_curved: Float64Array,
     constants: Float64Array,
-) -> list[tuple[Float64Array, Float64Array]]:
+) -> list[tuple[FloatArray, Float64Array]]:
     """The `shift` of `_refits`, and <g, d_i> + d_i^T H_test d_i / 2, block by block.
 
     With B = S H, d_i = B^-1 (V_i u_i + s_i w): `along` is B^-1 g, `curved` is B^-1 H_test B^-1, `decay_curved` is that
@@ -328,13 +327,8 @@ def _changes(
         second = np.einsum("ik,ikl,il->i", pull, logit_covariances(rows.standardized, curved), pull)
         second += 2 * weight * np.einsum("ik,ik->i", rows.standardized @ decay_curved.T, pull)
         second += weight**2 * constants[1]
-        results.append((_spread(rows.shift), first + second / 2))
+        results.append((logit_spread(rows.shift.T), first + second / 2))
     return results
-
-
-def _spread(shift: Float64Array) -> Float64Array:
-    """The largest change of a difference of two logits of each row."""
-    return np.abs(shift[:, 0]) if shift.shape[1] == 1 else np.ptp(shift, axis=1)
 
 
 def _test_objective(
@@ -342,7 +336,7 @@ def _test_objective(
 ) -> Objective:
     """The mean loss on test data, in the columns of the fit."""
     _, [X], _ = last_step(model, X_test)
-    encoding, samples = fit.encoding, fit.objective.samples
+    encoding = fit.encoding
     X, offset = fit.rows(X, offset_test)
     part = Part.of(np.asarray(y_test))
     all_labels([(part.labels, part.n_columns)], encoding.classes)
@@ -353,13 +347,4 @@ def _test_objective(
         found = part.labels if part.labels is not None else encoding.classes
         if np.isin(labels, found).any():
             raise ValueError(f"y_test must have classes with weight in the fit, which {labels.tolist()} have not.")
-    local = samples_of(
-        X,
-        target.values,
-        n_classes=samples.n_classes,
-        n_logits=samples.n_logits,
-        fit_intercept=samples.fit_intercept,
-        workers=samples.workers,
-        offset=offset,
-    )
-    return Objective(local if local.is_sparse else local.with_origin(fit.origin)).exactly()
+    return Objective(fit.new_samples(X, offset, target.values)).exactly()

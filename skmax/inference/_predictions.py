@@ -13,7 +13,7 @@ from scipy import special
 
 from skmax._base import MatrixLike
 from skmax._leave_one_out import logit_covariances
-from skmax._samples import Float64Array, LocalSamples, samples_of
+from skmax._samples import Float64Array, LocalSamples
 from skmax.inference._fitted import Fitted, Kind, fitted, last_step
 from skmax.inference._tables import quantile
 
@@ -103,7 +103,7 @@ def predict_proba_interval(
         probability = special.expit(log_odds)
         ends = [special.expit(log_odds + sign * reach * error) for sign in (-1, 1)]
         spread = probability * special.expit(-log_odds) * error
-        return ProbabilityIntervals(*(_for_all_classes(fit, each) for each in (probability, spread, *ends)))
+        return ProbabilityIntervals(*(fit.for_all_classes(each) for each in (probability, spread, *ends)))
 
 
 def posterior_predict_proba(
@@ -173,7 +173,7 @@ def posterior_predict_proba(
     """
     with fitted(model, X, y, sample_weight, offset) as fit:
         probability = _by_blocks(fit, model, X_new, offset_new, fit.covariance(), _averaged)
-        return _for_all_classes(fit, probability / probability.sum(axis=1, keepdims=True))
+        return fit.for_all_classes(probability / probability.sum(axis=1, keepdims=True))
 
 
 def _by_blocks(
@@ -186,14 +186,9 @@ def _by_blocks(
 ) -> Float64Array:
     """`function(logits, covariances of the logits)` of new rows, with columns for the classes with weight."""
     _, [X], _ = last_step(model, X_new)
-    objective, samples = fit.objective, fit.objective.samples
-    X, offset = fit.rows(X, offset_new)
-    new = samples_of(X, n_logits=samples.n_logits, fit_intercept=samples.fit_intercept, offset=offset)
-    new = (new if new.is_sparse else new.with_origin(fit.origin)).in_float64()
-    parts = new.on(samples.workers).sum(
-        _predictions, fit.theta, fit.columns, covariance, function, cost=objective.cost + fit.theta.size**2
-    )
-    return np.concatenate(parts)
+    cost = fit.objective.cost + fit.theta.size**2
+    new = fit.new_samples(*fit.rows(X, offset_new))
+    return np.concatenate(new.sum(_predictions, fit.theta, fit.columns, covariance, function, cost=cost))
 
 
 def _predictions(
@@ -235,10 +230,3 @@ def _averaged(logits: Float64Array, spread: Float64Array) -> Float64Array:
     variance = np.maximum(own[:, :, None] + own[:, None, :] - 2 * spread, 0)
     ahead = (logits[:, :, None] - logits[:, None, :]) / np.sqrt(1 + np.pi / 8 * variance)
     return np.exp(-special.logsumexp(-ahead, axis=2))  # the term of l = k is the 1
-
-
-def _for_all_classes(fit: Fitted, values: Float64Array) -> Float64Array:
-    """The same with columns for classes without weight, whose probability is 0."""
-    result = np.zeros((len(values), len(fit.encoding.classes)))
-    result[:, fit.encoding.present] = values
-    return result
