@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import special
 
 from skmax import cross_entropy, log_softmax, softmax
 from skmax._softmax import normalize_in_place
@@ -113,3 +114,22 @@ def test_the_in_place_kernel_equals_the_plain_functions(n_logits, scale):
 def test_errors_name_the_argument_the_rule_and_the_value(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n_classes", [3, 40])
+def test_large_tables_keep_their_digits_with_and_without_the_shift(dtype, n_classes):
+    """Rows at, within and beyond the largest logit for which a large table is not shifted."""
+    rng = np.random.default_rng(n_classes)
+    for size in (0.1, 10.0, 59.0, 61.0, 95.0, 599.0, 601.0, 750.0, 1e4):
+        for sign in (-1, 1):
+            logits = (sign * size + 5 * rng.normal(size=(n_classes, 6000))).astype(dtype)
+            logits[0, ::7] -= 2000  # far below the others of its row, to 0
+            table = logits.copy()
+            log_partition = normalize_in_place(table)
+            exact = logits.astype(np.float64)
+            few = 8 * np.finfo(dtype).eps  # the rounding of a few operations
+            np.testing.assert_allclose(log_partition, special.logsumexp(exact, axis=0), rtol=few, atol=few)
+            rtol = 40 * np.finfo(dtype).eps  # and of differences of logits, up to some 40
+            np.testing.assert_allclose(table, special.softmax(exact, axis=0), rtol=rtol, atol=np.finfo(dtype).tiny)
+            assert table.max() <= 1
