@@ -218,7 +218,7 @@ def losses_in_place(logits: FloatArray, target: NDArray) -> FloatArray:
 
     Parameters
     ----------
-    logits : ndarray of shape (n_logits, n_rows)
+    logits : ndarray of shape (n_logits, n_rows), C-contiguous
         Overwritten with residuals. A single row is the logit of the second of two classes.
     target : ndarray of int, shape (n_rows,), or of float, shape (n_classes, n_rows)
         Class indices, or distributions y.
@@ -236,18 +236,17 @@ def losses_in_place(logits: FloatArray, target: NDArray) -> FloatArray:
         e += 1
         z[:] = np.where(y > 0.5, (1 - y) - first / e, second / e - y)
         return loss
-    column = np.arange(logits.shape[1])
     logits -= logits.max(axis=0)
-    if target.ndim == 1:
-        label, loss = target, -logits[target, column]
-    else:
-        label, loss = target.argmax(axis=0), -np.einsum("ij,ij->j", target, logits)
+    label = target if target.ndim == 1 else target.argmax(axis=0)
+    # Indices of one dimension take half as long as those of two.
+    flat, own = logits.reshape(-1), label * logits.shape[1] + np.arange(logits.shape[1])
+    loss = -flat[own] if target.ndim == 1 else -np.einsum("ij,ij->j", target, logits)
     np.exp(logits, out=logits)
     total = logits.sum(axis=0)
-    logits /= total
+    logits *= 1 / total
     if target.ndim == 2:
         logits -= target
-    logits[label, column] = 0
-    logits[label, column] = -logits.sum(axis=0)
+    flat[own] = 0
+    flat[own] = -logits.sum(axis=0)
     loss += np.log(total, out=total)
     return loss

@@ -31,7 +31,7 @@ def certify(
     """
     floor = Certificate(max(0.0, point.value - function.floor), 0.0, is_bound=True)
     if hessian is not None:
-        attempt, step = by_newton(function, point, preconditioner, hessian, steps, final)
+        attempt, step = by_newton(function, point, preconditioner, hessian, tol, steps, final)
         if not attempt.proof.holds and attempt.preconditioner.is_singular():
             # Products of the Hessian with vectors are more accurate than its factor.
             proof, _ = by_conjugate_gradients(function, attempt.point, attempt.preconditioner)

@@ -89,13 +89,14 @@ class FactoredHessian(ChangeOfVariables):
         if self.n_logits > 1:
             # No step goes along the redundant direction, the same for all classes, so its curvature is arbitrary.
             table = curvature.reshape(self.n_logits, -1, self.n_logits, penalty.size // self.n_logits).copy()
-            every = np.arange(table.shape[1])
             if coupled is not None:
                 scale = self.columns.scale
-                table[:, every[: len(scale)], :, every[: len(scale)]] += coupled.matrices() / scale[:, None, None] ** 2
+                every = np.arange(len(scale))
+                table[:, every, :, every] += coupled.matrices() / scale[:, None, None] ** 2
                 curvature = table.reshape(curvature.shape)
             mean = (curvature.diagonal() + penalty).reshape(self.n_logits, -1).mean(axis=0)
-            table[:, every, :, every] += mean[:, None, None] / self.n_logits
+            of_each_column = np.einsum("kjlj->jkl", table)  # a view
+            of_each_column += mean[:, None, None] / self.n_logits
             curvature = table.reshape(curvature.shape)
         return factorise(curvature, penalty)
 
@@ -153,7 +154,7 @@ class FactoredHessian(ChangeOfVariables):
     def _inverse_factor(self) -> Float64Array:
         """A square root of `inverse`, of shape (d, d)."""
         n_logits, size = self.n_logits, len(self.inverse_root)
-        half = linalg.solve_triangular(self.factor, np.diag(self.inverse_root), lower=True, check_finite=False)
+        half = linalg.lapack.dtrtri(self.factor, lower=1)[0] * self.inverse_root
         if n_logits > 1:
             table = half.reshape(size, n_logits, -1)
             half = (table - table.mean(axis=1, keepdims=True)).reshape(size, size)
@@ -182,22 +183,21 @@ class FactoredHessian(ChangeOfVariables):
 
 def factorise(curvature: Float64Array, penalty: Float64Array) -> tuple[Float64Array, Float64Array, float]:
     """(r, L, jitter) with curvature + diag(penalty) + jitter diag(1/r^2) = diag(1/r) L L^T diag(1/r)."""
-    hessian = curvature + np.diag(penalty)
+    diagonal = curvature.diagonal() + penalty
     # Nothing depends on a parameter without any curvature, so its curvature is arbitrary.
-    empty = np.flatnonzero(hessian.diagonal() == 0)
-    hessian[empty, empty] = 1
+    diagonal[diagonal == 0] = 1
     # Scaled to a unit diagonal, so that the jitter is relative to each parameter's own curvature.
-    inverse_root = 1 / np.sqrt(np.maximum(hessian.diagonal(), LEAST_CURVATURE))
-    hessian *= inverse_root
-    hessian *= inverse_root[:, None]
-    diagonal = hessian.diagonal().copy()
+    inverse_root = 1 / np.sqrt(np.maximum(diagonal, LEAST_CURVATURE))
+    diagonal *= inverse_root**2
     # Redundant logits, duplicate and constant columns make it singular; rounding may make it slightly indefinite.
     jitter = 1e-13
     while True:
+        hessian = curvature * inverse_root
+        hessian *= inverse_root[:, None]
         np.fill_diagonal(hessian, diagonal + jitter)
-        try:
-            # In Fortran's order, as BLAS wants it: `solve_triangular` would check it in every call, for 20 us.
-            factor = np.asfortranarray(linalg.cholesky(hessian, lower=True, check_finite=False))
+        # In place, and in the order that LAPACK wants, of which the upper triangle is the lower one of the transpose: for
+        # 600 columns, copies take as long as the factorisation, and for a few, the checks of `linalg.cholesky` do.
+        factor, info = linalg.lapack.dpotrf(hessian.T, lower=1, overwrite_a=1)
+        if info == 0:
             return inverse_root, factor, jitter
-        except linalg.LinAlgError:
-            jitter *= 100
+        jitter *= 100

@@ -10,17 +10,20 @@ diag(p) - p p^T = sum_k p_k (e_k - p) (e_k - p)^T, the Hessian is also R^T R wit
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skmax._columns import ColumnStats, Triangle, squared_deviations
 from skmax._objective import Objective
 from skmax._samples import Block, Float64Array, LocalSamples
 from skmax._softmax import FloatArray, normalize_in_place
 
-# Up to this many pairs of classes have a matrix product each, which is 2 to 7 times as fast for one pair and as fast
-# for ten. More pairs are computed together, for this many products of columns at a time. Compared with one column at a
-# time, 28 classes take a third of the time, 12 classes two thirds, and 7 classes the same.
-_FEW_PAIRS, _PRODUCTS = 10, 256
-
+# Up to this many columns for each pair of classes, all pairs are computed together, from the products of this many pairs
+# of columns at a time (17 columns, 26 classes: a fifth of the time that pair by pair takes). With more columns, each
+# pair has a matrix product of its own, which is a symmetric one from the third number of columns on: it is up to three
+# times as fast there (129 columns, 6 classes), and slower below.
+_TOGETHER, _PRODUCTS, _SYMMETRIC = 3, 128, 40
+# A block has room for at least this many numbers for each row, so that what is computed for its rows stays in the cache.
+_WIDTH = 64
 
 def measure(objective: Objective, columns: ColumnStats, theta: Float64Array) -> Float64Array:
     """The Hessian of the loss without the penalty, of shape (d, d), with the classes varying slowest."""
@@ -78,26 +81,31 @@ def _pairs(samples: LocalSamples, within: slice, theta: Float64Array, columns: C
     A single logit makes a pair with the 0 of the other class.
     """
     n_logits, n_columns, parameters = samples.n_logits, samples.n_columns, samples.parameters(theta)
-    total = np.zeros((max(n_logits * (n_logits - 1) // 2, 1), n_columns, n_columns))
-    groups = _groups_of_columns(n_columns)
-    for block in samples.blocks(len(total) + n_columns, within):
+    n_pairs = max(n_logits * (n_logits - 1) // 2, 1)
+    together = n_columns <= _TOGETHER * n_pairs
+    place = _places_of_products(n_columns if together else 0)
+    total = np.zeros((n_pairs, place.max() + 1) if together else (n_pairs, n_columns, n_columns))
+    scratch = np.empty((max(_PRODUCTS, n_columns), 0))
+    for block in samples.blocks(max(n_pairs + n_columns, _WIDTH), within):
         probability = block.probability(*parameters)
         standardized = np.ascontiguousarray(columns.standardized(block, samples.fit_intercept).T)
         weights = logit_curvature(probability) if n_logits == 1 else _products(probability, range(n_logits - 1), 1)
         if block.weight is not None:
             weights *= block.weight
-        if len(total) <= _FEW_PAIRS:
+        if together:
+            if scratch.shape[1] != block.n_rows:
+                scratch = np.empty((len(scratch), block.n_rows))
+            for group in _groups_of_columns(n_columns):
+                products, begin = _products(standardized, group, 0, scratch), place[group.start, group.start]
+                total[:, begin : begin + len(products)] += weights @ products.T
+        elif n_columns < _SYMMETRIC:
             for pair, weight in zip(total, weights, strict=True):
                 pair += (standardized * weight) @ standardized.T
         else:
-            for group in groups:
-                moments, begin = weights @ _products(standardized, group, 0).T, 0
-                for column in group:
-                    moment = moments[:, begin : begin + n_columns - column]
-                    total[:, column, column:] += moment
-                    total[:, column + 1 :, column] += moment[:, 1:]
-                    begin += n_columns - column
-    return total
+            for pair, root in zip(total, np.sqrt(weights), strict=True):
+                scaled = standardized * root
+                pair += scaled @ scaled.T
+    return total[:, place] if together else total
 
 
 def _groups_of_columns(n_columns: int) -> list[range]:
@@ -110,9 +118,18 @@ def _groups_of_columns(n_columns: int) -> list[range]:
     return groups
 
 
-def _products(table: FloatArray, chosen: range, offset: int) -> FloatArray:
+def _places_of_products(n_columns: int) -> NDArray[np.intp]:
+    """The place of the product of two columns, in either order, if each is multiplied by itself and by later ones."""
+    place = np.empty((n_columns, n_columns), dtype=np.intp)
+    first, second = np.triu_indices(n_columns)
+    place[first, second] = place[second, first] = np.arange(len(first))
+    return place
+
+
+def _products(table: FloatArray, chosen: range, offset: int, scratch: FloatArray | None = None) -> FloatArray:
     """The products of each `chosen` row of `table` with all rows from the one `offset` rows further on, in order."""
-    products = np.empty((sum(len(table) - k - offset for k in chosen), table.shape[1]), dtype=table.dtype)
+    length = len(chosen) * (len(table) - offset) - sum(chosen)
+    products = np.empty((length, table.shape[1]), dtype=table.dtype) if scratch is None else scratch[:length]
     begin = 0
     for k in chosen:
         others = table[k + offset :]
