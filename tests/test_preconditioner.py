@@ -70,11 +70,13 @@ def hessian_in_v(objective, theta, change):
 @pytest.mark.parametrize("n_classes", [2, 3, 4])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
-@pytest.mark.parametrize("few_pairs", [0, 10])
+@pytest.mark.parametrize(("together", "symmetric"), [(np.inf, 0), (0, np.inf), (0, 0)])
 def test_the_full_preconditioner_makes_the_hessian_the_identity(
-    monkeypatch, n_classes, fit_intercept, layout, few_pairs
+    monkeypatch, n_classes, fit_intercept, layout, together, symmetric
 ):
-    monkeypatch.setattr("skmax._hessian.measure._FEW_PAIRS", few_pairs)  # column by column, or pair by pair
+    # All pairs together, pair by pair, or pair by pair with symmetric products.
+    monkeypatch.setattr("skmax._hessian.measure._TOGETHER", together)
+    monkeypatch.setattr("skmax._hessian.measure._SYMMETRIC", symmetric)
     objective, theta = problem(n_classes, fit_intercept=fit_intercept, layout=layout)
     change = FullPreconditioner.at(objective, columns_of(objective), theta)
     eigenvalues = np.linalg.eigvalsh(hessian_in_v(objective, theta, change))
@@ -82,6 +84,17 @@ def test_the_full_preconditioner_makes_the_hessian_the_identity(
     redundant = 0 if n_classes == 2 else objective.n_columns
     np.testing.assert_allclose(eigenvalues[:redundant], 0, atol=1e-5)
     np.testing.assert_allclose(eigenvalues[redundant:], 1, atol=1e-5)  # differences: step^2 and eps / step
+
+
+def test_the_whole_hessian_is_sampled_only_if_this_saves_more_than_the_choice_of_rows_takes():
+    X, y = np.random.default_rng(0).normal(size=(5000, 40)), np.arange(5000) % 3
+    for n_features, rows_used in [(5, ""), (40, ", 2000 of 5000 rows")]:
+        objective = objective_of(
+            X[:, :n_features], y, None, n_classes=3, n_logits=3, weight_decay=1.0, fit_intercept=True
+        )
+        change = FullPreconditioner.at(objective, columns_of(objective), np.zeros(3 * objective.n_columns))
+        assert str(change) == "full" + rows_used
+    assert FullPreconditioner.cost(objective) < 2000 * 123**2
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
@@ -236,6 +249,7 @@ def test_a_sampled_hessian_is_near_the_whole_one(monkeypatch, kind, n_classes, w
     theta = (theta - theta.mean(axis=0) if n_logits > 1 else theta).ravel()
     whole = kind.at(objective, columns_of(objective), theta)
     monkeypatch.setattr("skmax._preconditioner.sampling._SAMPLE", (80, 0))
+    monkeypatch.setattr("skmax._preconditioner.full._SAMPLING", 0)  # even if it saves little
     taken = []
     for module in (block, full):
         monkeypatch.setattr(module, "sample", lambda *a, **k: taken.extend(sample(*a, **k)) or taken)

@@ -71,7 +71,11 @@ def without_far_rows(
 
 def _reach_of_rows(block: Block, columns: ColumnStats, intercept: bool, norm: Float64Array) -> Float64Array:
     """sum_j |x~_ij| norm_j of each row."""
-    return np.abs(columns.standardized(block, intercept)) @ norm
+    if columns.turn is not None:
+        return np.abs(columns.standardized(block, intercept)) @ norm
+    deviation = np.subtract(block.dense(), columns.mean, dtype=np.float64)
+    reach = np.abs(deviation, out=deviation) @ (norm[: len(columns.scale)] / columns.scale)
+    return reach + norm[-1] if intercept else reach
 
 
 def _largest_reach(samples: LocalSamples, within: slice, columns: ColumnStats, norm: Float64Array) -> Maximum:

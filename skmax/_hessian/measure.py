@@ -25,6 +25,7 @@ _TOGETHER, _PRODUCTS, _SYMMETRIC = 3, 128, 40
 # A block has room for at least this many numbers for each row, so that what is computed for its rows stays in the cache.
 _WIDTH = 64
 
+
 def measure(objective: Objective, columns: ColumnStats, theta: Float64Array) -> Float64Array:
     """The Hessian of the loss without the penalty, of shape (d, d), with the classes varying slowest."""
     n_logits, n_columns = objective.n_logits, objective.n_columns

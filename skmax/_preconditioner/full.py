@@ -13,6 +13,10 @@ from skmax._preconditioner.diagonal import DiagonalPreconditioner
 from skmax._preconditioner.sampling import complete, describe_sample, sample, sample_size
 from skmax._samples import Float64Array
 
+# Choosing a sample takes as long as this many evaluations of the objective. If it would not save as much, all rows are
+# used (page_blocks, 5473 rows, 55 parameters: 1.15 times as fast).
+_SAMPLING = 6
+
 
 @dataclass(frozen=True, eq=False)
 class FullPreconditioner(FactoredHessian, BasePreconditioner):
@@ -28,7 +32,7 @@ class FullPreconditioner(FactoredHessian, BasePreconditioner):
     @staticmethod
     def cost(objective: Objective) -> float:
         size = objective.n_columns * objective.n_logits
-        return sample_size(size, objective.samples.n_samples) * size**2 / 2 + size**3 / 3
+        return _n_rows(objective) * size**2 / 2 + size**3 / 3
 
     @staticmethod
     def numbers(objective: Objective) -> int:
@@ -37,7 +41,7 @@ class FullPreconditioner(FactoredHessian, BasePreconditioner):
     @classmethod
     def at(cls, objective: Objective, columns: ColumnStats, theta: Float64Array, damping: float = 0.0) -> Self:
         n_samples = objective.samples.n_samples
-        n_rows = sample_size(theta.size, n_samples)
+        n_rows = _n_rows(objective)
         if n_rows == n_samples:
             return cls.of_all_rows(objective, columns, theta, damping)
         diagonal = DiagonalPreconditioner.at(objective, columns, theta, damping)
@@ -49,3 +53,11 @@ class FullPreconditioner(FactoredHessian, BasePreconditioner):
 
     def __str__(self) -> str:
         return self.name + self.rows_used
+
+
+def _n_rows(objective: Objective) -> int:
+    """The number of rows from which to build the Hessian."""
+    size, n_samples = objective.n_columns * objective.n_logits, objective.samples.n_samples
+    n_rows = sample_size(size, n_samples)
+    saved = (n_samples - n_rows) * size**2 / 2
+    return n_rows if saved > _SAMPLING * n_samples * objective.cost else n_samples
