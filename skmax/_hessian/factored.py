@@ -188,15 +188,15 @@ def factorise(curvature: Float64Array, penalty: Float64Array) -> tuple[Float64Ar
     diagonal[diagonal == 0] = 1
     # Scaled to a unit diagonal, so that the jitter is relative to each parameter's own curvature.
     inverse_root = 1 / np.sqrt(np.maximum(diagonal, LEAST_CURVATURE))
-    diagonal *= inverse_root**2
+    diagonal = diagonal * inverse_root * inverse_root
     # Redundant logits, duplicate and constant columns make it singular; rounding may make it slightly indefinite.
     jitter = 1e-13
     while True:
         hessian = curvature * inverse_root
         hessian *= inverse_root[:, None]
         np.fill_diagonal(hessian, diagonal + jitter)
-        # In place, and in the order that LAPACK wants, of which the upper triangle is the lower one of the transpose: for
-        # 600 columns, copies take as long as the factorisation, and for a few, the checks of `linalg.cholesky` do.
+        # In place, and in the order that LAPACK wants: with 600 columns, copies take as long as the factorisation, and
+        # with a few columns, the checks of `linalg.cholesky` do.
         factor, info = linalg.lapack.dpotrf(hessian.T, lower=1, overwrite_a=1)
         if info == 0:
             return inverse_root, factor, jitter

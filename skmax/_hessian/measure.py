@@ -17,12 +17,12 @@ from skmax._objective import Objective
 from skmax._samples import Block, Float64Array, LocalSamples
 from skmax._softmax import FloatArray, normalize_in_place
 
-# Up to this many columns for each pair of classes, all pairs are computed together, from the products of this many pairs
-# of columns at a time (17 columns, 26 classes: a fifth of the time that pair by pair takes). With more columns, each
-# pair has a matrix product of its own, which is a symmetric one from the third number of columns on: it is up to three
+# Up to this many columns for each pair of classes, all pairs are computed together, from the products of this many
+# pairs of columns at a time (17 columns, 26 classes: a fifth of the time that pair by pair takes). With more columns,
+# each pair has a matrix product of its own, a symmetric one from the third number of columns on: it is up to three
 # times as fast there (129 columns, 6 classes), and slower below.
-_TOGETHER, _PRODUCTS, _SYMMETRIC = 3, 128, 40
-# A block has room for at least this many numbers for each row, so that what is computed for its rows stays in the cache.
+_TOGETHER, _PRODUCTS, _SYMMETRIC = 3, 64, 40
+# A block has room for at least this many numbers for each row, so that what is computed for its rows stays in cache.
 _WIDTH = 64
 
 
@@ -30,14 +30,14 @@ def measure(objective: Objective, columns: ColumnStats, theta: Float64Array) -> 
     """The Hessian of the loss without the penalty, of shape (d, d), with the classes varying slowest."""
     n_logits, n_columns = objective.n_logits, objective.n_columns
     size = n_logits * n_columns
-    first, second = np.triu_indices(n_logits, 1)
+    every = np.arange(n_logits)
+    first, second = np.nonzero(np.less.outer(every, every))
     gram = objective.samples.sum(_pairs, theta, columns, cost=max(len(first), 1) * n_columns**2)
     hessian = np.zeros((n_logits, n_columns, n_logits, n_columns))
     if n_logits == 1:
         hessian[0, :, 0] = gram[0]
     else:
         hessian[first, :, second] = hessian[second, :, first] = -gram
-        every = np.arange(n_logits)
         hessian[every, :, every] = -hessian.sum(axis=2)
     hessian /= objective.samples.weight_sum
     return hessian.reshape(size, size)
@@ -121,10 +121,9 @@ def _groups_of_columns(n_columns: int) -> list[range]:
 
 def _places_of_products(n_columns: int) -> NDArray[np.intp]:
     """The place of the product of two columns, in either order, if each is multiplied by itself and by later ones."""
-    place = np.empty((n_columns, n_columns), dtype=np.intp)
-    first, second = np.triu_indices(n_columns)
-    place[first, second] = place[second, first] = np.arange(len(first))
-    return place
+    column = np.arange(n_columns)
+    first, second = np.minimum.outer(column, column), np.maximum.outer(column, column)
+    return first * (2 * n_columns - first - 1) // 2 + second
 
 
 def _products(table: FloatArray, chosen: range, offset: int, scratch: FloatArray | None = None) -> FloatArray:
