@@ -528,3 +528,19 @@ def test_what_was_left_is_remembered():
     least = objective.value(optimize.minimize(objective, theta, jac=True, method="L-BFGS-B", tol=1e-14).x)
     assert 0 < proof.least <= objective.value(theta) - least
     assert proof.least <= objective.value(theta) - reached + 1e-3
+
+
+@pytest.mark.parametrize(("tol", "final", "bounds"), [(1e-9, False, 0), (1e-9, True, 1), (1.0, False, 1)])
+def test_no_bound_is_computed_where_none_can_hold_unless_its_gap_may_do(monkeypatch, tol, final, bounds):
+    """The Newton step changes logits by more than 1, so that t >= 1, and L-BFGS continues."""
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = X.argmax(axis=1)
+    objective = objective_of(X, y, n_classes=3, n_logits=3, weight_decay=1e-3, fit_intercept=True).exactly()
+    hessian = WholeHessian(objective, ColumnStats.of(objective.samples, centred=True))
+    calls = []
+    monkeypatch.setattr("skmax._certificate.newton.bound", lambda *a: calls.append(a) or bound(*a))
+    monkeypatch.setattr("skmax._certificate.newton._CHEAP", 0)  # long steps are left to L-BFGS
+    point = Point.of(objective, objective.join(2 * np.eye(3) - 2 / 3, np.zeros(3)).ravel())
+    attempt, _ = attempt_at(objective, point, None, hessian, tol, max_steps=1, final=final)
+    assert len(calls) == bounds
+    assert attempt.proof.within(tol) is (tol == 1)  # as f is less than 1, and its infimum is not negative
