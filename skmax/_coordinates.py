@@ -24,7 +24,7 @@ from scipy import linalg
 
 from skmax._columns import ColumnStats, accurate_product
 from skmax._penalty import NO_PENALTY, Penalty
-from skmax._samples import DenseSamples, Float64Array, Samples
+from skmax._samples import Float64Array, Samples
 from skmax._softmax import FloatArray
 
 # The distance of a column's mean from zero, in units of its spread, beyond which products lose digits, by dtype of X.
@@ -141,17 +141,17 @@ def work_coordinates(
     scale = None if penalty.factor is None else np.sqrt(penalty.factor)
     # Each column has its own factor, which its scale takes in.
     can_turn = rotate and (scale is None or (scale.ndim == 1 and bool(scale.all())))
-    if few_rows and can_turn and isinstance(samples, DenseSamples):
+    if few_rows and can_turn and (dense := samples.dense_in_memory()) is not None:
         # One QR factorisation of X^T, for an X of n_samples x n_samples.
         origin = columns.mean if centred else None
-        deviation = samples.X - columns.mean
+        deviation = dense.X - columns.mean
         if scale is not None:
             deviation /= scale
         basis, triangle = Basis.of(deviation.T)
         # Rounding errors in directions without any row must not be scaled to unit spread.
         length = np.linalg.norm(triangle, axis=1)
         triangle[length <= 10 * len(triangle) * np.finfo(np.float64).eps * length.max(initial=0)] = 0
-        rotated = samples.with_X(np.ascontiguousarray(triangle.T))
+        rotated = dense.with_X(np.ascontiguousarray(triangle.T))
         coordinates, mean = Coordinates(origin, basis, scale), None
         if penalty.mean is not None:
             mean = coordinates.coef_inward(penalty.mean)

@@ -218,9 +218,9 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         for_split, for_score = self._route(sample_weight, params)
         weight_decays = None if isinstance(self.weight_decays, Integral) else check_weight_decays(self.weight_decays)
         monitored = X, y, {"sample_weight": sample_weight, "offset": offset}
-        X, y, weight, feature_names = self._validate(X, y, sample_weight)
+        X, y, weight, seen = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
-        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        prior = self._prior(target.encoding, X.shape[1], seen.names)
         offset = check_offset(offset, X.shape[0], len(target.encoding.classes))
         folds = None if isinstance(self.cv, str) else self._folds(X, y, for_split)
         n_weight_decays = int(self.weight_decays) if weight_decays is None else len(weight_decays)
@@ -244,7 +244,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
                     scores, far = score_folds(search_fold, folds, self.n_jobs, monitor)
             search = self._choose(weight_decays, scores)
             [fit] = fit_path(problem, [search["weight_decay_"]], self._options())
-        self._store(fit, feature_names, **search)
+        self._store(fit, seen, **search)
         monitor.step("refit", self._fitted_attributes)
         monitor.end(self._fitted_attributes())
         self._warn(fit, far)
@@ -288,9 +288,9 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None, offset: ArrayLike | None
     ) -> tuple[list[Fit], Float64Array]:
         """The fits with all of `weight_decays_`, and the standard deviations of the columns."""
-        X, y, weight, feature_names = self._validate(X, y, sample_weight)
+        X, y, weight, seen = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
-        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        prior = self._prior(target.encoding, X.shape[1], seen.names)
         offset = check_offset(self._known_offset(offset), X.shape[0], len(target.encoding.classes))
         with workers() as pool:
             problem = self._problem(X, target, pool, prior, offset)

@@ -222,17 +222,17 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         """
         self._validate_params()
         monitored = X, y, {"sample_weight": sample_weight, "offset": offset}
-        X, y, weight, feature_names = self._validate(X, y, sample_weight)
+        X, y, weight, seen = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
-        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        prior = self._prior(target.encoding, X.shape[1], seen.names)
         offset = check_offset(offset, X.shape[0], len(target.encoding.classes))
-        last = self._last_parameters(target.encoding, X.shape[1], feature_names) if self.warm_start else None
+        last = self._last_parameters(target.encoding, X.shape[1], seen.names) if self.warm_start else None
         monitor = Monitor(self, *monitored, self.max_iter)
         with workers() as pool:
             problem = self._problem(X, target, pool, prior, offset)
-            options = self._options(self._watch(monitor, feature_names))
+            options = self._options(self._watch(monitor, seen))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
-        self._finish(fit, feature_names, monitor)
+        self._finish(fit, seen, monitor)
         return self
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
+from skmax._arrays import to_numpy
 from skmax._penalty import Penalty
 from skmax._samples import Float64Array
 from skmax._softmax import FloatArray
@@ -80,6 +81,7 @@ def check_offset(offset: ArrayLike | None, n_samples: int, n_classes: int) -> Fl
     """Validate the offsets of rows. float32 and float64 are not converted."""
     if offset is None:
         return None
+    offset = to_numpy(offset, "offset")
     with naming("offset", _OFFSET_RULE):
         table = check_array(offset, ensure_2d=False, dtype=[np.float64, np.float32], input_name="offset")
     shape = (n_samples,) if n_classes == 2 else (n_samples, n_classes)
@@ -100,6 +102,7 @@ def _check_factor(
         return None
     if isinstance(penalty_factor, Mapping):
         penalty_factor = _by_name(penalty_factor, shape[1], feature_names)
+    penalty_factor = to_numpy(penalty_factor, "penalty_factor")
     with naming("penalty_factor", _FACTOR_RULE):
         factor = check_array(penalty_factor, ensure_2d=False, dtype=np.float64, input_name="penalty_factor")
     if factor.shape not in (shape[1:], shape):
@@ -140,6 +143,7 @@ def _check_mean(prior_mean: ArrayLike | None, shape: tuple[int, int]) -> Float64
         return None
     if hasattr(prior_mean, "fit"):
         raise ValueError(f"prior_mean must be {_MEAN_RULE}; got {prior_mean!r}, which has no coef_.")
+    prior_mean = to_numpy(prior_mean, "prior_mean")
     with naming("prior_mean", _MEAN_RULE):
         mean = check_array(prior_mean, ensure_2d=False, dtype=np.float64, input_name="prior_mean")
     if mean.shape != shape:
@@ -151,7 +155,9 @@ def _of_model(
     model: Any, encoding: Encoding, n_features: int, feature_names: NDArray[np.object_] | None
 ) -> tuple[Float64Array, Float64Array]:
     """The coefficients and intercepts of a fitted model of the same classes and features."""
-    classes = np.asarray(getattr(model, "classes_", []))
+    coef, intercept, classes = (
+        np.asarray(to_numpy(getattr(model, name, []), f"prior_mean.{name}")) for name in ("coef_", "intercept_", "classes_")
+    )
     if classes.tolist() != encoding.classes.tolist():
         raise ValueError(
             f"prior_mean must be a model of the same classes, {encoding.classes.tolist()}; got one of "
@@ -163,9 +169,8 @@ def _of_model(
             f"prior_mean must be a model of the same features, {feature_names.tolist()}; got one of {known.tolist()}."
         )
     n_rows = 1 if len(classes) == 2 else len(classes)
-    mean = _check_mean(np.asarray(model.coef_), (n_rows, n_features))
-    intercept = np.broadcast_to(np.asarray(model.intercept_, dtype=np.float64), n_rows)
-    return np.asarray(mean), intercept
+    mean = _check_mean(coef, (n_rows, n_features))
+    return np.asarray(mean), np.broadcast_to(intercept.astype(np.float64), n_rows)
 
 
 def _place(where: tuple[np.intp, ...]) -> str:

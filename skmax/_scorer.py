@@ -24,9 +24,9 @@ def own_log_probability(estimator: Any, X: Any, y: ArrayLike, offset: ArrayLike 
     """
     y = np.asarray(y)
     offset = None if offset is None else np.asarray(offset)
-    if not (isinstance(X, np.ndarray) or sparse.issparse(X)) or X.shape[0] * len(estimator.classes_) <= _BATCH:
+    if not (isinstance(X, np.ndarray) or sparse.issparse(X)) or X.shape[0] * estimator.classes_.shape[0] <= _BATCH:
         return _of_batch(estimator, X, y, offset)
-    batches = gen_batches(X.shape[0], max(1, _BATCH // len(estimator.classes_)))
+    batches = gen_batches(X.shape[0], max(1, _BATCH // estimator.classes_.shape[0]))
     parts = ((X[rows], y[rows], None if offset is None else offset[rows]) for rows in batches)
     return np.concatenate([_of_batch(estimator, *part) for part in parts])
 
@@ -37,7 +37,7 @@ def _of_batch(estimator: Any, X: Any, y: ArrayLike, offset: ArrayLike | None) ->
     if distribution is not None:
         return (distribution * np.maximum(log_probability, LEAST_LOG_PROBABILITY)).sum(axis=1, dtype=np.float64)
     labels = np.asarray(y).ravel()
-    position = np.minimum(np.searchsorted(estimator.classes_, labels), len(estimator.classes_) - 1)
+    position = np.minimum(np.searchsorted(estimator.classes_, labels), estimator.classes_.shape[0] - 1)
     own = np.take_along_axis(log_probability, position[:, None], axis=1)[:, 0].astype(np.float64)
     own[estimator.classes_[position] != labels] = -np.inf
     return np.maximum(own, LEAST_LOG_PROBABILITY)

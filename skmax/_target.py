@@ -15,6 +15,7 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from skmax._arrays import to_numpy
 from skmax._samples import Design, Float64Array, LocalSamples, samples_of
 from skmax._softmax import check_distributions
 from skmax._threads import Workers
@@ -247,6 +248,7 @@ def check_sample_weight(
     """Check that the weights are non-negative, finite and not all zero. A single number applies to every row."""
     if sample_weight is None:
         return None
+    sample_weight = to_numpy(sample_weight, "sample_weight")
     with naming("sample_weight", "finite numbers of at least 0, one for each row of X, or one for all"):
         if isinstance(sample_weight, Real) or (isinstance(sample_weight, np.ndarray) and sample_weight.ndim == 0):
             sample_weight = np.full(n_samples, sample_weight)
@@ -267,6 +269,7 @@ def check_sample_weight(
 
 
 def _check_classes(classes: ArrayLike) -> NDArray:
+    classes = to_numpy(classes, "classes")
     with naming("classes", f"at least 2 different labels of one type; got {classes!r}"):
         labels = check_array(classes, ensure_2d=False, dtype=None, input_name="classes")
         if labels.ndim != 1:

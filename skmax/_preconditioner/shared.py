@@ -46,6 +46,7 @@ from skmax._preconditioner.sampling import (
     complete,
     describe_sample,
     largest_of,
+    row_numbers,
     sample_size,
 )
 from skmax._samples import LOGIT_COST, Float64Array, LocalSamples
@@ -176,7 +177,7 @@ def _survey(samples: LocalSamples, within: slice, theta: Float64Array, columns: 
         diagonal[samples.n_features :] += mean.sum()
         start, stop = block.index.start - within.start, block.index.stop - within.start
         leverage = (mean * length)[None]
-        candidates.add(leverage / chance[start:stop], samples.row_offset + block.index.start, mean[None], leverage)
+        candidates.add(leverage / chance[start:stop], row_numbers(samples, block), mean[None], leverage)
     return _Survey(candidates.largest(), diagonal, trace)
 
 

@@ -9,6 +9,7 @@ from scipy.sparse import issparse
 from skmax._samples.base import LOGIT_COST, LocalSamples, Maximum, Samples
 from skmax._samples.block import Block, Design, Float64Array
 from skmax._samples.dense import DenseBlock, DenseSamples
+from skmax._samples.device import DeviceBlock, DeviceSamples, twin_of
 from skmax._samples.sparse import SparseSamples
 from skmax._threads import Workers
 
@@ -17,6 +18,8 @@ __all__ = [
     "Block",
     "DenseBlock",
     "DenseSamples",
+    "DeviceBlock",
+    "DeviceSamples",
     "Design",
     "Float64Array",
     "LocalSamples",
@@ -26,6 +29,7 @@ __all__ = [
     "product_dtype",
     "samples_of",
     "storage_dtypes",
+    "twin_of",
 ]
 
 
@@ -56,8 +60,19 @@ def samples_of(
     workers: Workers | None = None,
     offset: NDArray | None = None,
     row_offset: int = 0,
-) -> LocalSamples:
-    """The samples of an X in memory, dense or sparse. For predictions, they have no targets and no classes."""
+) -> LocalSamples | DeviceSamples:
+    """The samples of an X in memory, dense or sparse, or on a device. For predictions, they have no targets."""
+    if not (isinstance(X, np.ndarray) or issparse(X)):
+        return DeviceSamples.of(
+            X,
+            target,
+            sample_weight,
+            offset,
+            n_classes=n_classes,
+            n_logits=n_logits,
+            fit_intercept=fit_intercept,
+            workers=workers or Workers(),
+        )
     is_sparse = issparse(X)
     return (SparseSamples if is_sparse else DenseSamples)(
         X=X,

@@ -96,6 +96,10 @@ class Samples(abc.ABC):
     def gather(self, index: NDArray[np.intp], factor: Float64Array) -> "LocalSamples":
         """The rows at `index`, copied to the memory of this process, with their weights multiplied by `factor`."""
 
+    def dense_in_memory(self) -> "LocalSamples | None":
+        """The rows as a NumPy array, for a factorisation of X; None if that is not advisable, as for a sparse X."""
+        return None
+
     @functools.cached_property
     def target_sum(self) -> Float64Array:
         """sum_i s_i y_i (x_i, 1)^T, of shape (n_logits, n_columns).

@@ -12,7 +12,7 @@ from dask.utils import is_arraylike, is_dataframe_like
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmax._base import BaseSoftmaxRegression, FeatureNames
+from skmax._base import BaseSoftmaxRegression, FeatureNames, Seen
 from skmax._estimator import SoftmaxRegression, plain_model
 from skmax._path import fit_path
 from skmax._problem import Problem, WeightDecay
@@ -161,9 +161,9 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         with workers() as pool:
             samples = RemoteSamples.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
             problem = Problem.of(samples, encoding, prior)
-            options = self._options(self._watch(monitor, feature_names))
+            options = self._options(self._watch(monitor, Seen(feature_names)))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
-        self._finish(fit, feature_names, monitor)
+        self._finish(fit, Seen(feature_names), monitor)
         return self
 
     def _problem_again(self, X: Any, y: Any, sample_weight: Any, offset: Any, pool: Workers) -> Problem:
