@@ -69,6 +69,10 @@ class Device:
             array = array.astype(np.float32)
         return self.xp.asarray(array, dtype=dtype, device=self.device, copy=True)
 
+    def take(self, array: Any, index: NDArray[np.intp]) -> Any:
+        """The rows of `array` at `index`, a NumPy array."""
+        return self.xp.take(array, self.put(index, np.int64), axis=0)
+
     def wrap(self, value: Any) -> Any:
         """A NumPy array of numbers that the library knows, on the device, perhaps with the same memory.
 
@@ -114,9 +118,9 @@ def to_numpy(array: Any, name: str) -> Any:
 
 
 def as_numpy(array: Any) -> NDArray:
-    """An array of another library as a NumPy array, whatever the configuration."""
-    if isinstance(array, np.ndarray):
-        return array
+    """`array` as a NumPy array, whatever its library and the configuration."""
+    if not is_foreign(array):
+        return np.asarray(array)
     xp = _sklearn.array_namespace(array)
     if "bfloat16" in str(array.dtype):  # unknown to NumPy
         array = xp.astype(array, xp.float32)

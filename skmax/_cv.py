@@ -15,6 +15,7 @@ from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
+from skmax._arrays import as_numpy, is_foreign, to_numpy
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._columns import ColumnStats
 from skmax._estimator import plain_model
@@ -62,7 +63,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         Which weight decay to choose: the one with the best mean score, or the strongest whose mean score is within one
         standard error of the best. A mean of nan ranks last, with a warning; if all are nan, `fit` raises a ValueError.
     n_jobs : int, default=None
-        The number of parallel joblib processes, which fit one fold each and share the cores.
+        The number of parallel joblib processes, which fit one fold each and share the cores. Folds of an `X` on another
+        device are fitted one after the other.
     verbose : int, default=0
         If positive, print a line for each fold and weight decay, and a line every second during longer fits. Parallel
         processes print to their own terminal, if they have one.
@@ -241,7 +243,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
                 rows = Rows(X, y, weight, offset)
                 search_fold = functools.partial(score_fold, model, rows, prior, weight_decays, scorer, for_score)
                 with pool.paused():
-                    scores, far = score_folds(search_fold, folds, self.n_jobs, monitor)
+                    scores, far = score_folds(search_fold, folds, None if is_foreign(X) else self.n_jobs, monitor)
             search = self._choose(weight_decays, scores)
             [fit] = fit_path(problem, [search["weight_decay_"]], self._options())
         self._store(fit, seen, **search)
@@ -270,7 +272,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
                 UserWarning,
                 stacklevel=CALLER + 1,
             )
-        end = end_of_grid(self.weight_decays_, self.scores_, from_data=isinstance(self.weight_decays, Integral))
+        decays, scores = as_numpy(self.weight_decays_), as_numpy(self.scores_)
+        end = end_of_grid(decays, scores, from_data=isinstance(self.weight_decays, Integral))
         if end is not None:
             warnings.warn(end, UserWarning, stacklevel=CALLER + 1)
         message = fit.warning(self.tol, self.max_iter)
@@ -295,7 +298,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         with workers() as pool:
             problem = self._problem(X, target, pool, prior, offset)
             scale = ColumnStats.of(problem.given.samples, centred=True).scale
-            return list(fit_path(problem, self.weight_decays_.tolist(), self._options())), scale
+            return list(fit_path(problem, as_numpy(self.weight_decays_).tolist(), self._options())), scale
 
     def score(
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, offset: ArrayLike | None = None

@@ -17,4 +17,4 @@ def last_step(estimator: Any, kind: type, X: MatrixLike = None) -> tuple[Any, Ma
     check_is_fitted(last)
     if X is not None and last is not estimator and len(estimator) > 1:
         X = estimator[:-1].transform(X)
-    return last, X
+    return last._in_numpy(), X

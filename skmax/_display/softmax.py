@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from skmax._arrays import as_numpy
 from skmax._base import MatrixLike
 from skmax._display.axes import axes_for
 from skmax._samples import Float64Array
@@ -78,12 +79,12 @@ class SoftmaxDisplay:
             If `X` is not a single sample.
         """
         check_is_fitted(estimator)
-        logits = np.asarray(estimator.decision_function(X, **({} if offset is None else {"offset": offset})))
+        logits = as_numpy(estimator.decision_function(X, **({} if offset is None else {"offset": offset})))
         if len(logits) != 1:
             raise ValueError(f"X must be a single sample, of shape (1, n_features); got {len(logits)} samples.")
         # Of two classes, the first has logit 0; if the second one is certain, the second has.
         logits = logits[0] if logits.ndim == 2 else np.array([-np.inf, 0] if logits[0] == np.inf else [0, logits[0]])
-        return cls(raw_prediction=logits, classes=estimator.classes_.tolist()).plot(ax=ax)
+        return cls(raw_prediction=logits, classes=as_numpy(estimator.classes_).tolist()).plot(ax=ax)
 
     @classmethod
     def from_predictions(

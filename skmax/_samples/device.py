@@ -157,7 +157,8 @@ class DeviceSamples(Samples):
         return self.reweighted(np.concatenate(self.sum(_weights_without, which, args, cost=cost)))
 
     def gather(self, index: NDArray[np.intp], factor: Float64Array) -> Self:
-        rows = replace(self, n_samples=len(index), **self._taken(self.where.put(index, np.int64)))
+        taken = {k: None if array is None else self.where.take(array, index) for k, array in self._arrays().items()}
+        rows = replace(self, n_samples=len(index), **taken)
         own = 1.0 if rows.sample_weight is None else as_numpy(rows.sample_weight).astype(np.float64)
         return rows.reweighted(factor * own)
 
@@ -190,10 +191,6 @@ class DeviceSamples(Samples):
 
     def _arrays(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("X", "target", "sample_weight", "offset")}
-
-    def _taken(self, index: Any) -> dict[str, Any]:
-        """The arrays of the rows at `index`, an array on the device."""
-        return {k: None if array is None else self.xp.take(array, index, axis=0) for k, array in self._arrays().items()}
 
     def _at(self, rows: slice) -> dict[str, Any]:
         """Views of the arrays of consecutive rows."""

@@ -474,6 +474,7 @@ def last_step(model: Any, *designs: MatrixLike) -> tuple[BaseSoftmaxRegression, 
             f"that ends in one; got {type(model).__name__}{advice}."
         )
     check_is_fitted(model)
+    model = model._in_numpy()
     return model, xs, getattr(model, "feature_names_in_", names)
 
 
