@@ -22,14 +22,14 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from skmax import _kernels
 from skmax._arrays import Device, as_numpy, check_foreign_X, is_foreign, is_in_memory, to_numpy
 from skmax._fit import Fit
-from skmax import _kernels
 from skmax._path import Options, Watch
 from skmax._prior import Prior, check_offset
 from skmax._problem import Problem
 from skmax._progress import StagePrinter
-from skmax._samples import LOGIT_COST, Block, Design, DeviceSamples, Float64Array, dtypes_of, samples_of
+from skmax._samples import LOGIT_COST, Block, Design, DeviceSamples, Float64Array, dtypes_of, local_samples
 from skmax._sklearn import (
     CALLER,
     HAS_ARRAY_API,
@@ -284,8 +284,9 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         [[0, 2]]
         """
         check_is_fitted(self)
-        if not (isinstance(k, Integral) and 1 <= k <= self.classes_.shape[0]):
-            raise ValueError(f"k must be an integer from 1 to the number of classes, {self.classes_.shape[0]}; got {k!r}.")
+        n_classes = self.classes_.shape[0]
+        if not (isinstance(k, Integral) and 1 <= k <= n_classes):
+            raise ValueError(f"k must be an integer from 1 to the number of classes, {n_classes}; got {k!r}.")
         return self._labels(self._from_logits("predict_top_k", X, lambda xp, z: _largest(xp, z, int(k)), offset))
 
     def predict_proba(self, X: MatrixLike, offset: ArrayLike | None = None) -> FloatArray:
@@ -404,9 +405,10 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         if device is not None or is_foreign(self.coef_):
             check_same_namespace(X, self, attribute="coef_", method=method)
         X = self._validate_X(X, reset=False)
-        samples = samples_of(X, offset=check_offset(self._known_offset(offset), X.shape[0], self.classes_.shape[0]))
-        if isinstance(samples, DeviceSamples):
-            return _kernels.predictions(samples, self.coef_, self.intercept_, function)
+        offset = check_offset(self._known_offset(offset), X.shape[0], self.classes_.shape[0])
+        if is_foreign(X):
+            return _kernels.predictions(DeviceSamples.of(X, offset=offset), self.coef_, self.intercept_, function)
+        samples = local_samples(X, offset=offset)
         coef, intercept = as_numpy(self.coef_), as_numpy(self.intercept_)
 
         def of_block(block: Block) -> NDArray:

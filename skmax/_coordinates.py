@@ -141,7 +141,8 @@ def work_coordinates(
     scale = None if penalty.factor is None else np.sqrt(penalty.factor)
     # Each column has its own factor, which its scale takes in.
     can_turn = rotate and (scale is None or (scale.ndim == 1 and bool(scale.all())))
-    if few_rows and can_turn and (dense := samples.dense_in_memory()) is not None:
+    dense = samples.in_memory() if few_rows and can_turn and not samples.is_sparse else None
+    if dense is not None:
         # One QR factorisation of X^T, for an X of n_samples x n_samples.
         origin = columns.mean if centred else None
         deviation = dense.X - columns.mean

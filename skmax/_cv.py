@@ -15,7 +15,7 @@ from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
-from skmax._arrays import as_numpy, is_foreign, to_numpy
+from skmax._arrays import as_numpy, is_foreign
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._columns import ColumnStats
 from skmax._estimator import plain_model

@@ -158,7 +158,8 @@ def score_fold(
             with pool.paused():
                 fitted = copy.copy(model)
                 fitted.weight_decay = weight_decay
-                own = own_log_probability(fitted._store(fit, Seen(device=rows.device)), held_out.X, held_out.y, held_out.offset)
+                fitted._store(fit, Seen(device=rows.device))
+                own = own_log_probability(fitted, held_out.X, held_out.y, held_out.offset)
                 if is_log_loss:
                     score = mean_score(own, for_test.get("sample_weight"))
                 else:

@@ -146,9 +146,7 @@ def log_softmax(xp: Any, logits: Any) -> Any:
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=0))
 
 
-def predictions(
-    samples: DeviceSamples, coef: Any, intercept: Any, function: Callable[[Any, Any], Any]
-) -> Any:
+def predictions(samples: DeviceSamples, coef: Any, intercept: Any, function: Callable[[Any, Any], Any]) -> Any:
     """`function(xp, logits)` of the class-major logits of all classes, block by block, in one array."""
     xp = samples.xp
     if str(coef.dtype).endswith("float64"):
@@ -335,7 +333,7 @@ def _pairs(samples: DeviceSamples, theta: Float64Array, columns: ColumnStats) ->
 
 @twin_of(measure._diagonal)
 def _diagonal(samples: DeviceSamples, theta: Float64Array, columns: ColumnStats) -> Float64Array:
-    xp, parameters, standardized = samples.xp, _parameters(samples, theta), _Standardized(samples, columns)
+    parameters, standardized = _parameters(samples, theta), _Standardized(samples, columns)
     total = _Sum(samples, samples.n_logits, samples.n_columns)
     for block in samples.blocks(samples.n_columns + samples.n_logits):
         rows = standardized.rows(block)
@@ -375,8 +373,7 @@ def _largest(
     by_chance: bool,
 ) -> sampling.Largest:
     xp, parameters, standardized = samples.xp, _parameters(samples, theta), _Standardized(samples, columns)
-    every = slice(0, samples.n_samples)
-    chance = sampling.chances(samples, every) if by_chance else np.ones(samples.n_samples)
+    chance = sampling.chances(slice(0, samples.n_samples)) if by_chance else np.ones(samples.n_samples)
     candidates = sampling.Candidates(1 if together else samples.n_logits, n_rows + 1)
     inverse = samples.put(inverse_diagonal, np.float64)
     for block in samples.blocks(samples.n_columns + samples.n_logits):
@@ -392,7 +389,7 @@ def _largest(
 @twin_of(shared._survey)
 def _survey(samples: DeviceSamples, theta: Float64Array, columns: ColumnStats, n_rows: int) -> shared._Survey:
     xp, parameters, standardized = samples.xp, _parameters(samples, theta), _Standardized(samples, columns)
-    chance, candidates = sampling.chances(samples, slice(0, samples.n_samples)), sampling.Candidates(1, n_rows + 1)
+    chance, candidates = sampling.chances(slice(0, samples.n_samples)), sampling.Candidates(1, n_rows + 1)
     diagonal, trace = _Sum(samples, samples.n_columns), _Sum(samples, samples.n_logits)
     for block in samples.blocks(samples.n_columns + samples.n_logits):
         curvature = _weighted_curvature(samples, parameters, block)

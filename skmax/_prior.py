@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
-from skmax._arrays import to_numpy
+from skmax._arrays import as_numpy, to_numpy
 from skmax._penalty import Penalty
 from skmax._samples import Float64Array
 from skmax._softmax import FloatArray
@@ -155,9 +155,7 @@ def _of_model(
     model: Any, encoding: Encoding, n_features: int, feature_names: NDArray[np.object_] | None
 ) -> tuple[Float64Array, Float64Array]:
     """The coefficients and intercepts of a fitted model of the same classes and features."""
-    coef, intercept, classes = (
-        np.asarray(to_numpy(getattr(model, name, []), f"prior_mean.{name}")) for name in ("coef_", "intercept_", "classes_")
-    )
+    coef, intercept, classes = (as_numpy(getattr(model, name, [])) for name in ("coef_", "intercept_", "classes_"))
     if classes.tolist() != encoding.classes.tolist():
         raise ValueError(
             f"prior_mean must be a model of the same classes, {encoding.classes.tolist()}; got one of "

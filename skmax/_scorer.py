@@ -25,9 +25,10 @@ def own_log_probability(estimator: Any, X: Any, y: ArrayLike, offset: ArrayLike 
     """
     y = as_numpy(y)
     offset = None if offset is None else as_numpy(offset)
-    if not (isinstance(X, np.ndarray) or sparse.issparse(X) or is_foreign(X)) or X.shape[0] * estimator.classes_.shape[0] <= _BATCH:
+    n_classes, can_be_sliced = estimator.classes_.shape[0], isinstance(X, np.ndarray) or sparse.issparse(X)
+    if not (can_be_sliced or is_foreign(X)) or X.shape[0] * n_classes <= _BATCH:
         return _of_batch(estimator, X, y, offset)
-    batches = gen_batches(X.shape[0], max(1, _BATCH // estimator.classes_.shape[0]))
+    batches = gen_batches(X.shape[0], max(1, _BATCH // n_classes))
     parts = ((X[rows], y[rows], None if offset is None else offset[rows]) for rows in batches)
     return np.concatenate([_of_batch(estimator, *part) for part in parts])
 

@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from skmax._arrays import to_numpy
-from skmax._samples import Design, Float64Array, LocalSamples, samples_of
+from skmax._samples import Design, Float64Array, Samples, samples_of
 from skmax._softmax import check_distributions
 from skmax._threads import Workers
 
@@ -165,7 +165,7 @@ class Target:
         pool: Workers | None = None,
         offset: NDArray | None = None,
         row_offset: int = 0,
-    ) -> LocalSamples:
+    ) -> Samples:
         """The samples of these rows, given their X and the offsets of all classes."""
         if offset is not None and offset.ndim == 2 and not self.encoding.present.all():
             offset = offset[:, self.encoding.present]
@@ -178,7 +178,7 @@ class Target:
             fit_intercept=fit_intercept,
             workers=pool,
             offset=offset,
-            row_offset=row_offset,
+            **({"row_offset": row_offset} if row_offset else {}),
         )
 
 

@@ -69,10 +69,10 @@ def largest_of(table: Float64Array, n_rows: int) -> tuple[NDArray[np.intp], Floa
     return index[order].astype(np.intp), curvature[order], factor[order]
 
 
-def chances(samples: LocalSamples, within: slice) -> Float64Array:
-    """The u of each row `within`. It does not depend on the range or partition that the row is in."""
+def chances(within: slice, row_offset: int = 0) -> Float64Array:
+    """The u of each row `within`, which does not depend on the range or partition that the row is in."""
     generator = np.random.PCG64(0)
-    generator.advance(samples.row_offset + within.start)
+    generator.advance(row_offset + within.start)
     return 1 - np.random.Generator(generator).uniform(size=within.stop - within.start)
 
 
@@ -155,7 +155,7 @@ def _largest(
 ) -> Largest:
     """The candidates of `sample`: one more than the sample has, for tau."""
     n_groups, parameters = 1 if together else samples.n_logits, samples.parameters(theta)
-    chance = chances(samples, within) if by_chance else np.ones(within.stop - within.start)
+    chance = chances(within, samples.row_offset) if by_chance else np.ones(within.stop - within.start)
     candidates = Candidates(n_groups, n_rows + 1)
     # The squares of x~ are those of x - mean over those of the scale, and 1.
     of_columns = inverse_diagonal[:, : samples.n_features] / columns.unit

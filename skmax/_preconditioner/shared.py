@@ -165,7 +165,7 @@ class _Survey:
 
 def _survey(samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats, n_rows: int) -> _Survey:
     """Here the leverage of a row is c_i |x~_i|^2, since all columns of B have similar curvature."""
-    parameters, chance = samples.parameters(theta), chances(samples, within)
+    parameters, chance = samples.parameters(theta), chances(within, samples.row_offset)
     candidates = Candidates(1, n_rows + 1)
     diagonal, trace = np.zeros(samples.n_columns), np.zeros(samples.n_logits)
     for block, _, square in squared_deviations(samples, within, columns, samples.n_logits):

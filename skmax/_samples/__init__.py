@@ -18,14 +18,15 @@ __all__ = [
     "Block",
     "DenseBlock",
     "DenseSamples",
+    "Design",
     "DeviceBlock",
     "DeviceSamples",
-    "Design",
     "Float64Array",
     "LocalSamples",
     "Maximum",
     "Samples",
     "dtypes_of",
+    "local_samples",
     "product_dtype",
     "samples_of",
     "storage_dtypes",
@@ -49,7 +50,13 @@ def product_dtype(dtype: Any) -> Any:
     return np.dtype(np.float32 if dtype == np.float32 else np.float64)
 
 
-def samples_of(
+def samples_of(X: Design, *args: Any, **kwargs: Any) -> Samples:
+    """The samples of an X in memory or on a device, with the arguments of `local_samples`."""
+    is_local = isinstance(X, np.ndarray) or issparse(X)
+    return (local_samples if is_local else DeviceSamples.of)(X, *args, **kwargs)
+
+
+def local_samples(
     X: Design,
     target: NDArray | None = None,
     sample_weight: Float64Array | None = None,
@@ -60,19 +67,8 @@ def samples_of(
     workers: Workers | None = None,
     offset: NDArray | None = None,
     row_offset: int = 0,
-) -> LocalSamples | DeviceSamples:
-    """The samples of an X in memory, dense or sparse, or on a device. For predictions, they have no targets."""
-    if not (isinstance(X, np.ndarray) or issparse(X)):
-        return DeviceSamples.of(
-            X,
-            target,
-            sample_weight,
-            offset,
-            n_classes=n_classes,
-            n_logits=n_logits,
-            fit_intercept=fit_intercept,
-            workers=workers or Workers(),
-        )
+) -> LocalSamples:
+    """The samples of an X in memory, dense or sparse. For predictions, they have no targets and no classes."""
     is_sparse = issparse(X)
     return (SparseSamples if is_sparse else DenseSamples)(
         X=X,

@@ -36,9 +36,6 @@ class DenseSamples(LocalSamples):
 
     _block_type = DenseBlock
 
-    def dense_in_memory(self) -> "DenseSamples":
-        return self
-
     def _block_length(self, width: int) -> int:
         length = super()._block_length(width)
         if self.X.dtype == self.dtype and self.origin is None:

@@ -19,6 +19,7 @@ from skmax._arrays import Device, as_numpy
 from skmax._samples.base import Samples, _weights_without
 from skmax._samples.block import Block, Float64Array
 from skmax._samples.dense import DenseSamples
+from skmax._threads import Workers
 
 T = TypeVar("T")
 
@@ -85,12 +86,16 @@ class DeviceSamples(Samples):
     def of(
         cls,
         X: Any,
-        target: NDArray | None,
-        sample_weight: Float64Array | None,
-        offset: NDArray | None,
-        **others: Any,
+        target: NDArray | None = None,
+        sample_weight: Float64Array | None = None,
+        *,
+        n_classes: int = 0,
+        n_logits: int = 0,
+        fit_intercept: bool = True,
+        workers: Workers | None = None,
+        offset: NDArray | None = None,
     ) -> Self:
-        """The samples of an X on a device, with NumPy arrays of targets, weights and offsets, which are copied there."""
+        """The samples of an X on a device, to which NumPy arrays of targets, weights and offsets are copied."""
         where = Device.holding(X)
         is_double = str(X.dtype).endswith("float64")
         if target is not None:
@@ -107,7 +112,10 @@ class DeviceSamples(Samples):
             is_sparse=False,
             has_offset=offset is not None,
             weight_sum=float(X.shape[0] if sample_weight is None else sample_weight.sum()),
-            **others,
+            n_classes=n_classes,
+            n_logits=n_logits,
+            fit_intercept=fit_intercept,
+            workers=workers or Workers(),
         )
 
     @property
@@ -157,7 +165,9 @@ class DeviceSamples(Samples):
         return self.reweighted(np.concatenate(self.sum(_weights_without, which, args, cost=cost)))
 
     def gather(self, index: NDArray[np.intp], factor: Float64Array) -> Self:
-        taken = {k: None if array is None else self.where.take(array, index) for k, array in self._arrays().items()}
+        taken: dict[str, Any] = {
+            name: None if array is None else self.where.take(array, index) for name, array in self._arrays().items()
+        }
         rows = replace(self, n_samples=len(index), **taken)
         own = 1.0 if rows.sample_weight is None else as_numpy(rows.sample_weight).astype(np.float64)
         return rows.reweighted(factor * own)
@@ -167,7 +177,7 @@ class DeviceSamples(Samples):
             return self._in_memory(index).rows(slice(None))
         return self.gather(index, np.ones(len(index)))._in_memory(slice(None)).rows(slice(None))
 
-    def dense_in_memory(self) -> DenseSamples:
+    def in_memory(self) -> DenseSamples:
         return self._in_memory(slice(None))
 
     def put(self, array: NDArray, dtype: Any = None) -> Any:
@@ -203,7 +213,9 @@ class DeviceSamples(Samples):
 
     def _in_memory(self, rows: slice) -> DenseSamples:
         """A copy of consecutive rows in the memory of this process."""
-        arrays = {name: None if array is None else as_numpy(array) for name, array in self._at(rows).items()}
+        arrays: dict[str, Any] = {
+            name: None if array is None else as_numpy(array) for name, array in self._at(rows).items()
+        }
         weight = arrays["sample_weight"]
         if weight is not None:
             arrays["sample_weight"] = weight = weight.astype(np.float64)

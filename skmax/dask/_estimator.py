@@ -1,6 +1,7 @@
 """DaskSoftmaxRegression: fits and predictions on Dask collections. Only its samples differ from those of other fits."""
 
 import copy
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -17,7 +18,6 @@ from skmax._estimator import SoftmaxRegression, plain_model
 from skmax._path import fit_path
 from skmax._problem import Problem, WeightDecay
 from skmax._sklearn import Monitor, with_callbacks
-from skmax._softmax import FloatArray
 from skmax._threads import Workers, workers
 from skmax.dask._collections import (
     aligned_partitions,
@@ -258,11 +258,9 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         local.__dict__.update(copy.deepcopy(self._fitted_attributes()))
         return local
 
-    def _from_logits(
-        self, X: Any, function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray], offset: Any = None
-    ) -> Any:
+    def _from_logits(self, method: str, X: Any, function: Callable[[Any, Any], Any], offset: Any = None) -> Any:
         if not is_dask(X):
-            return super()._from_logits(X, function, offset)
+            return super()._from_logits(method, X, function, offset)
         check_is_fitted(self)
         check_columns(X)
         offset = self._known_offset(offset)
@@ -275,7 +273,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         nameless.__dict__.pop("feature_names_in_", None)
         n_classes = len(self.classes_)
         zero = None if offset is None else np.zeros(1 if n_classes == 2 else (1, n_classes))
-        empty = nameless._from_logits(np.zeros((1, self.n_features_in_), dtype=dtype), function, zero)[:0]
+        empty = nameless._from_logits(method, np.zeros((1, self.n_features_in_), dtype=dtype), function, zero)[:0]
         delayed = to_delayed(X)
         offsets = [None] * len(delayed) if offset is None else aligned_with("offset", offset, X, len(delayed))
         sizes = X.chunks[0] if is_arraylike(X) else (np.nan,) * len(delayed)
@@ -283,7 +281,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         return da.concatenate(
             [
                 da.from_delayed(
-                    dask.delayed(_predict)(shared, part, function, empty, own),
+                    dask.delayed(_predict)(shared, method, part, function, empty, own),
                     (size, *empty.shape[1:]),
                     dtype=empty.dtype,
                 )
@@ -291,6 +289,12 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
             ],
             allow_unknown_chunksizes=True,
         )
+
+    def _labels(self, index: Any) -> Any:
+        if not isinstance(index, da.Array):
+            return super()._labels(index)
+        classes = self.classes_.copy()
+        return da.map_blocks(functools.partial(np.take, classes), index, dtype=classes.dtype)
 
     def __copy__(self) -> "DaskSoftmaxRegression":
         other = type(self).__new__(type(self))
@@ -310,13 +314,14 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
 
 def _predict(
     local: SoftmaxRegression,
+    method: str,
     X: Any,
-    function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray],
+    function: Callable[[Any, Any], Any],
     empty: NDArray,
     offset: Any,
 ) -> NDArray:
     """The prediction for one partition, in the dtype of `empty`, which Dask expects."""
-    return local._from_logits(X, function, offset).astype(empty.dtype, copy=False) if X.shape[0] else empty
+    return local._from_logits(method, X, function, offset).astype(empty.dtype, copy=False) if X.shape[0] else empty
 
 
 def _score(local: SoftmaxRegression, X: Any, y: Any, sample_weight: Any, offset: Any) -> tuple[float, float]:

@@ -26,8 +26,8 @@ from skmax._samples import (
     Float64Array,
     LocalSamples,
     Samples,
+    local_samples,
     product_dtype,
-    samples_of,
     storage_dtypes,
 )
 from skmax._target import Encoding, Part, all_labels, class_indices, class_totals
@@ -113,6 +113,9 @@ class RemoteSamples(Samples):
         partitions = self.partitions.map(functools.partial(LocalSamples.without, cost=cost), which, *args)
         return dataclasses.replace(self, partitions=partitions, weight_sum=sum(partitions.gather(_WEIGHT_SUM)))
 
+    def in_memory(self) -> None:
+        return None
+
     def rows(self, index: NDArray[np.intp] | slice) -> Block:
         return self._fetch(index).rows(slice(None))
 
@@ -135,7 +138,7 @@ class RemoteSamples(Samples):
         offset = None
         if self.has_offset:  # class-major in a block
             offset = np.concatenate([block.offset.T if self.n_logits > 1 else block.offset[0] for block in blocks])
-        return samples_of(
+        return local_samples(
             sparse.vstack(x, format="csr") if self.is_sparse else np.concatenate(x),
             np.concatenate(target),
             None if weight[0] is None else np.concatenate(weight),
@@ -199,9 +202,7 @@ def _totals(loaded: Checked, labels: NDArray) -> Float64Array:
     return class_totals(class_indices(part, labels), weight, len(labels))
 
 
-def _local_samples(
-    loaded: Checked, row_offset: int, encoding: Encoding, shape: Shape, fit_intercept: bool
-) -> LocalSamples:
+def _local_samples(loaded: Checked, row_offset: int, encoding: Encoding, shape: Shape, fit_intercept: bool) -> Samples:
     X, part, weight, offset = loaded
     X = X.astype(shape.dtype, copy=False)
     if shape.is_sparse:

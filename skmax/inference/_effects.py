@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skmax._arrays import to_numpy
 from skmax._base import MatrixLike
 from skmax._columns import ColumnStats
 from skmax._samples import Block, DenseBlock, Float64Array, LocalSamples
@@ -264,7 +265,7 @@ def _points(fit: Fitted, model: Any, at: Any) -> LocalSamples:
         X = point[None]
     else:
         _, [X], _ = last_step(model, at)
-        X = fit.estimator._validate_X(X, reset=False)
+        X = to_numpy(fit.estimator._validate_X(X, reset=False), "at")
     return fit.new_samples(X)
 
 

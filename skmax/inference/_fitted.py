@@ -30,6 +30,7 @@ from scipy import linalg, sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skmax._arrays import to_numpy
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._columns import ColumnStats
 from skmax._cv import SoftmaxRegressionCV
@@ -37,7 +38,7 @@ from skmax._hessian.measure import measure, measure_root
 from skmax._infinity import n_unseparated
 from skmax._objective import Objective
 from skmax._prior import check_offset
-from skmax._samples import Block, Design, Float64Array, LocalSamples, samples_of
+from skmax._samples import Block, Design, Float64Array, LocalSamples, local_samples
 from skmax._separation import separation
 from skmax._softmax import FloatArray, losses_in_place
 from skmax._target import Encoding
@@ -421,7 +422,7 @@ class Fitted:
 
     def rows(self, X: MatrixLike, offset: ArrayLike | None) -> tuple[Design, FloatArray | None]:
         """New rows as the estimator takes them, after a pipeline's earlier steps, with the offsets of each logit."""
-        X = self.estimator._validate_X(X, reset=False)
+        X = to_numpy(self.estimator._validate_X(X, reset=False), "X")
         offset = self.estimator._known_offset(offset)
         checked = check_offset(offset, X.shape[0], len(self.encoding.classes))
         return X, checked[:, self.encoding.present] if checked is not None and checked.ndim == 2 else checked
@@ -429,7 +430,7 @@ class Fitted:
     def new_samples(self, X: Design, offset: FloatArray | None = None, target: NDArray | None = None) -> LocalSamples:
         """Other rows, as `rows` returns them, in the columns and with the threads of the objective, in float64."""
         own = self.objective.samples
-        samples = samples_of(
+        samples = local_samples(
             X,
             target,
             n_classes=own.n_classes,

@@ -216,8 +216,8 @@ def _refits(fit: Fitted, shift: Float64Array) -> Iterator[tuple[int, Float64Arra
 
     `shift` holds the largest change of a difference of two logits of each row by its own step.
     """
-    objective, samples = fit.objective, fit.objective.samples
-    if not isinstance(samples, LocalSamples):
+    objective, samples = fit.objective, fit.objective.samples.in_memory()
+    if samples is None:
         return
     size = fit.theta.size
     most = min(_MOST_REFITS, int(_REFIT_OPERATIONS / (2 * size**2 * (samples.n_samples + size))))
