@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 # The largest number of rows in a block, over which a product in float32 adds up, and of elements: large enough for the
 # device to be busy, small enough for some such tables beside X.
-_MOST_ROWS, _MOST_ELEMENTS = 2**16, 2**26
+_MOST_ROWS, _MOST_ELEMENTS = 2**16, 2**25
 _TABLES = 8 * 8 * _MOST_ELEMENTS  # bytes of some tables of float64
 # The number of elements of X in a part of the rows that is copied to this process.
 _PART = 2**24

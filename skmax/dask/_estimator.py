@@ -296,6 +296,11 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         classes = self.classes_.copy()
         return da.map_blocks(functools.partial(np.take, classes), index, dtype=classes.dtype)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = False
+        return tags
+
     def __copy__(self) -> "DaskSoftmaxRegression":
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)  # including the client, which a pickle omits
