@@ -137,8 +137,9 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         """Check X, and return it as a NumPy or SciPy array, or as the array on a device that it is."""
         device = Device.of(X)
         if device is not None and not is_in_memory(X):
+            X = check_foreign_X(X, device)
             validate_data(self, X, skip_check_array=True, reset=reset)
-            return check_foreign_X(X, device)
+            return X
         X = to_numpy(X, "X")
         # scikit-learn sums X to find out whether it is finite, and the sum of large values overflows.
         with (

@@ -243,7 +243,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
                 rows = Rows(X, y, weight, offset)
                 search_fold = functools.partial(score_fold, model, rows, prior, weight_decays, scorer, for_score)
                 with pool.paused():
-                    scores, far = score_folds(search_fold, folds, None if is_foreign(X) else self.n_jobs, monitor)
+                    scores, far = score_folds(search_fold, folds, 1 if is_foreign(X) else self.n_jobs, monitor)
             search = self._choose(weight_decays, scores)
             [fit] = fit_path(problem, [search["weight_decay_"]], self._options())
         self._store(fit, seen, **search)

@@ -150,7 +150,8 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
 
     Coefficients are stored in the dtype of X. Rounding them usually changes the objective by a negligible amount, of
     second order. With columns far from zero, however, float32 coefficients no longer cancel against their intercept. If
-    that would raise the objective by a tenth of `tol`, the coefficients are stored as float64.
+    that would raise the objective by a tenth of `tol`, the coefficients are stored as float64. A device without float64
+    cannot store them, and the gap includes the rise.
     """
     coordinates = problem.coordinates
     coef, intercept = coordinates.outward(*objective.split(solution.theta))
@@ -173,7 +174,7 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
     stored = reached if unchanged else value(np.float64)
     if problem.given.samples.dtype == np.float32:
         rounded = value(np.float32)
-        if rounded - reached <= _ROUNDING_SHARE * tol:
+        if rounded - reached <= _ROUNDING_SHARE * tol or not problem.given.samples.has_float64:
             stored, coef, intercept = rounded, coef.astype(np.float32), intercept.astype(np.float32)
     certificate = dataclasses.replace(solution.certificate, gap=solution.certificate.gap + max(0.0, stored - reached))
     return Fit.of(

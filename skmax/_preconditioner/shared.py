@@ -182,11 +182,12 @@ def _survey(samples: LocalSamples, within: slice, theta: Float64Array, columns: 
 
 
 def _moment(samples: LocalSamples, within: slice, root: Float64Array, columns: ColumnStats) -> Float64Array:
-    """The sum of root_i^2 x~_i x~_i^T, by products in the dtype of the samples."""
+    """The sum of root_i^2 x~_i x~_i^T, by products in the dtype of the samples. `root` has all rows of the data."""
     total = np.zeros((samples.n_columns, samples.n_columns))
     for start in range(within.start, within.stop, _GRAM_ROWS):
         rows = slice(start, min(start + _GRAM_ROWS, within.stop))
-        standardized = columns.standardized(samples.rows(rows), samples.fit_intercept) * root[rows, None]
+        own = root[samples.row_offset + rows.start : samples.row_offset + rows.stop, None]
+        standardized = columns.standardized(samples.rows(rows), samples.fit_intercept) * own
         standardized = standardized.astype(samples.dtype, copy=False)
         total += standardized.T @ standardized
     return total

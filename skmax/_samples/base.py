@@ -124,6 +124,11 @@ class Samples(abc.ABC):
         return self.n_features + self.fit_intercept
 
     @property
+    def has_float64(self) -> bool:
+        """Whether there is float64 where the rows are, and so where the coefficients will be."""
+        return True
+
+    @property
     def cost(self) -> int:
         """The number of multiplications for each row in an evaluation of loss and gradient."""
         return self.n_logits * (2 * self.n_columns + LOGIT_COST)

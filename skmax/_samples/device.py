@@ -123,6 +123,10 @@ class DeviceSamples(Samples):
         return self.where.xp
 
     @property
+    def has_float64(self) -> bool:
+        return self.where.has_float64
+
+    @property
     def product_dtype(self) -> Any:
         """The library's name of the dtype of the products."""
         return self.where.dtype(self.dtype)
