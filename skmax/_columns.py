@@ -1,8 +1,7 @@
 """The columns of X: their means and scales, and which of them are independent."""
 
-import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -124,7 +123,7 @@ class ColumnStats:
                 whole[rest, np.arange(len(rest))] = 1
                 whole[index, len(rest) :] = span
                 span = whole
-        return dataclasses.replace(self, turn=turn, span=span)
+        return replace(self, turn=turn, span=span)
 
     def _basis(
         self, samples: Samples, index: Any, centred: bool, precision: float, digits: float

@@ -15,8 +15,7 @@ same penalty. With a prior mean M, W - M is a combination of rows at the minimum
 combination of rows is kept aside, and added to W in the end. It does not change the logits of the rows less the origin.
 """
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -156,7 +155,7 @@ def work_coordinates(
         if penalty.mean is not None:
             mean = coordinates.coef_inward(penalty.mean)
             scaled = penalty.mean if scale is None else penalty.mean * scale
-            coordinates = dataclasses.replace(coordinates, aside=scaled - basis.outward(mean))
+            coordinates = replace(coordinates, aside=scaled - basis.outward(mean))
         return coordinates, rotated, ColumnStats.of(rotated, centred=centred), Penalty.of(None, mean)
     far = np.abs(columns.mean) > _FAR[samples.dtype.type] * columns.scale
     if samples.is_sparse or not (centred and far.any()):

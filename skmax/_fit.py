@@ -1,8 +1,7 @@
 """The result of a fit in the user's columns, classes and dtype: the numbers that an estimator stores."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -175,7 +174,7 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
         rounded = value(np.float32)
         if rounded - reached <= _ROUNDING_SHARE * tol:
             stored, coef, intercept = rounded, coef.astype(np.float32), intercept.astype(np.float32)
-    certificate = dataclasses.replace(solution.certificate, gap=solution.certificate.gap + max(0.0, stored - reached))
+    certificate = replace(solution.certificate, gap=solution.certificate.gap + max(0.0, stored - reached))
     return Fit.of(
         problem,
         coef,

@@ -1,9 +1,8 @@
 """Minima along a path of weight decays. Each search starts where the last one ended."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -143,7 +142,7 @@ def minima(
         visited = [*visited[-1:], (weight_decay, theta)]
         if penalty.has_free:
             theta = exact.join(*columns.nearest(*exact.split(theta), penalty.mean)).ravel()
-            solution = dataclasses.replace(solution, theta=theta)
+            solution = replace(solution, theta=theta)
         yield Minimum(exact, columns, solution, rough_tol)
 
 

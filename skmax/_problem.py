@@ -1,7 +1,6 @@
 """A data set, measured once: a fit, the grid of weight decays, a path and approximate leave-one-out share it."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -61,8 +60,8 @@ class Problem:
         coordinates, samples, columns, own = work_coordinates(
             samples, centred=given.fit_intercept, penalty=penalty, rotate=rotate
         )
-        given = dataclasses.replace(given, penalty=penalty)
-        objective = dataclasses.replace(given, samples=samples, penalty=own)
+        given = replace(given, penalty=penalty)
+        objective = replace(given, samples=samples, penalty=own)
         return cls(encoding, given, objective, columns, coordinates, prior)
 
     def decay(self, weight_decay: WeightDecay) -> float:

@@ -1,7 +1,6 @@
 """The Hessian of the objective in standardized columns and its Cholesky factor, d^3 / 3 multiplications."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -43,8 +42,8 @@ class FactoredHessian(ChangeOfVariables):
     measured: Float64Array
     by_rows: bool = False
     exact_at: Float64Array | None = None
-    inverse_root: Float64Array = dataclasses.field(default_factory=lambda: np.empty(0))
-    factor: Float64Array = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+    inverse_root: Float64Array = field(default_factory=lambda: np.empty(0))
+    factor: Float64Array = field(default_factory=lambda: np.empty((0, 0)))
     jitter: float = 0.0
 
     @classmethod
@@ -79,7 +78,7 @@ class FactoredHessian(ChangeOfVariables):
             penalty = np.full(self.n_logits * objective.n_columns, self.damping)
         factorise = self._factorise_root if self.by_rows else self._factorise_hessian
         inverse_root, factor, jitter = factorise(penalty, coupled)
-        return dataclasses.replace(self, inverse_root=inverse_root, factor=factor, jitter=jitter)
+        return replace(self, inverse_root=inverse_root, factor=factor, jitter=jitter)
 
     def _factorise_hessian(
         self, penalty: Float64Array, coupled: Penalty | None

@@ -1,9 +1,8 @@
 """What each row does to the fit and to a test loss: by a Newton step for each row, and a fit for a few of them."""
 
-import dataclasses
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -341,7 +340,7 @@ def _test_objective(
     part = Part.of(np.asarray(y_test))
     all_labels([(part.labels, part.n_columns)], encoding.classes)
     check_consistent_length(X, part.values)
-    target = dataclasses.replace(encoding, factor=None).apply(part, None)
+    target = replace(encoding, factor=None).apply(part, None)
     if not encoding.present.all():
         labels = encoding.classes[~encoding.present]
         found = part.labels if part.labels is not None else encoding.classes
