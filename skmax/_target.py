@@ -147,13 +147,13 @@ class Target:
     encoding : Encoding
     values : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_present)
         The index of each row's class among the present ones; or, if some rows have several classes, each row's
-        distribution over the present ones.
+        distribution over the present ones. None for predictions.
     sample_weight : ndarray of float64, shape (n_samples,), or None
         The weights times the class weights, in units of a power of two that is close to their sum.
     """
 
     encoding: Encoding
-    values: NDArray
+    values: NDArray | None
     sample_weight: Float64Array | None
 
     def samples(

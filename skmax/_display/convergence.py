@@ -6,7 +6,7 @@ from sklearn.pipeline import Pipeline
 
 from skmax._base import BaseSoftmaxRegression
 from skmax._display.axes import axes_for
-from skmax._display.last_step import last_step
+from skmax._pipeline import last_step
 from skmax._samples import Float64Array
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class ConvergenceDisplay:
         TypeError
             If `estimator` is another one.
         """
-        estimator, _ = last_step(estimator, BaseSoftmaxRegression)
+        estimator, _, _ = last_step(estimator)
         minimum = estimator.objective_ - estimator.gap_
         name = type(estimator).__name__ if name is None else name
         return cls(gap_curve=estimator.loss_curve_ - minimum, name=name).plot(ax=ax, **kwargs)

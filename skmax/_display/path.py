@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from skmax._base import MatrixLike
 from skmax._cv import SoftmaxRegressionCV
 from skmax._display.axes import axes_for
-from skmax._display.last_step import last_step
+from skmax._pipeline import last_step
 from skmax._samples import Float64Array
 from skmax._scorer import neg_cross_entropy_scorer
 
@@ -119,7 +119,7 @@ class PathDisplay:
         TypeError
             If `estimator` has no path of scores.
         """
-        estimator, X = last_step(estimator, SoftmaxRegressionCV, X)
+        estimator, X, _ = last_step(estimator, X, SoftmaxRegressionCV)
         scoring, coefficients, classes = estimator.scoring, None, None
         is_log_loss = scoring in ("neg_log_loss", neg_cross_entropy_scorer)
         name = "log loss" if is_log_loss else "accuracy" if scoring is None else str(scoring)

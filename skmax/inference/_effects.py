@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from skmax._base import MatrixLike
 from skmax._columns import ColumnStats
 from skmax._samples import Block, DenseBlock, Float64Array, LocalSamples
-from skmax.inference._fitted import Fitted, Kind, fitted, last_step
+from skmax.inference._fitted import Fitted, Kind, fitted
 from skmax.inference._tables import Table, check_level, estimate_table
 
 # A number that differs from 0 or 1 by no more than this is that number, less and plus an origin.
@@ -182,7 +182,7 @@ def marginal_effects(
     with fitted(model, X, y, sample_weight, offset) as fit:
         changes = _changes(fit, features, contrasts)
         covariance = fit.covariance(kind, groups)
-        points = _points(fit, model, at)
+        points = _points(fit, at)
         results = [
             _effects(
                 fit, covariance, _sums(points, slice(i, i + 1), fit.theta, fit.columns, fit.to_user, changes), changes
@@ -251,7 +251,7 @@ def _changes(fit: Fitted, features: Sequence[Any] | None, contrasts: Any) -> lis
     return changes + of_groups
 
 
-def _points(fit: Fitted, model: Any, at: Any) -> LocalSamples:
+def _points(fit: Fitted, at: Any) -> LocalSamples:
     """The points, in the columns of the fit."""
     if isinstance(at, str | Mapping):
         if isinstance(at, str) and at != "mean":
@@ -263,8 +263,7 @@ def _points(fit: Fitted, model: Any, at: Any) -> LocalSamples:
             point[fit.column(feature)] = value
         X = point[None]
     else:
-        _, [X], _ = last_step(model, at)
-        X = fit.estimator._validate_X(X, reset=False)
+        X = fit.rows(at)
     return fit.new_samples(X)
 
 

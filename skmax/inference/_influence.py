@@ -21,7 +21,7 @@ from skmax._samples import Block, Float64Array, LocalSamples
 from skmax._softmax import FloatArray, normalize_in_place
 from skmax._solver import minimize
 from skmax._target import Part, all_labels, class_totals
-from skmax.inference._fitted import Fitted, fitted, last_step, score_sum
+from skmax.inference._fitted import Fitted, fitted, score_sum
 
 # A row without which its own logits differ by more than this is fitted again, as its Newton step is too short: on
 # twenty problems of nearly separable, unscaled or rare classes, that took the correlation with fits without each row
@@ -192,7 +192,7 @@ def influence_on(
     ((75,), True)
     """
     with fitted(model, X, y, sample_weight, offset, errors=False) as fit:
-        test = _test_objective(fit, model, X_test, y_test, offset_test)
+        test = _test_objective(fit, X_test, y_test, offset_test)
         gradient = test.samples.sum(score_sum, fit.theta, fit.columns, cost=test.cost) / test.samples.weight_sum
         hessian, size = measure(test, fit.columns, fit.theta), fit.theta.size
         inverse = fit.inverse().reshape(size, size) * fit.unit  # that of the samples' own weights
@@ -330,13 +330,10 @@ def _changes(
     return results
 
 
-def _test_objective(
-    fit: Fitted, model: Any, X_test: MatrixLike, y_test: ArrayLike, offset_test: ArrayLike | None
-) -> Objective:
+def _test_objective(fit: Fitted, X_test: MatrixLike, y_test: ArrayLike, offset_test: ArrayLike | None) -> Objective:
     """The mean loss on test data, in the columns of the fit."""
-    _, [X], _ = last_step(model, X_test)
-    encoding = fit.encoding
-    X, offset = fit.rows(X, offset_test)
+    encoding, X = fit.encoding, fit.rows(X_test)
+    offset = fit.known_offset(offset_test, X.shape[0])
     part = Part.of(np.asarray(y_test))
     all_labels([(part.labels, part.n_columns)], encoding.classes)
     check_consistent_length(X, part.values)
