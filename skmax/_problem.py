@@ -10,7 +10,7 @@ from skmax._coordinates import Coordinates, work_coordinates
 from skmax._objective import Objective
 from skmax._prior import Prior
 from skmax._samples import Float64Array, Samples
-from skmax._softmax import FloatArray
+from skmax._softmax import FloatArray, of_all_classes
 from skmax._target import Encoding
 
 # The most steps in the intercepts alone before a search with offsets or prior means, and one that is the last.
@@ -145,9 +145,7 @@ def _with_better_intercepts(objective: Objective, encoding: Encoding, theta: Flo
     as the logarithm is concave, and the right-hand side is lowest, and at most 0, at d_k = log(y_k / P_k).
     """
     for _ in range(_MOST_INTERCEPT_STEPS):
-        mean = objective.mean_probability(theta)
-        if objective.n_logits == 1:
-            mean = np.array([1 - mean[0], mean[0]])
+        mean = of_all_classes(objective.mean_probability(theta))
         step = np.log(encoding.frequency) - np.log(np.maximum(mean, np.finfo(np.float64).tiny))
         step = step[1:] - step[0] if objective.n_logits == 1 else step - step.mean()
         coef, intercept = objective.split(theta)

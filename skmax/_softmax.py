@@ -251,3 +251,8 @@ def losses_in_place(logits: FloatArray, target: NDArray) -> FloatArray:
     logits[label, column] = -logits.sum(axis=0)
     loss += np.log(total, out=total)
     return loss
+
+
+def of_all_classes(probability: FloatArray) -> FloatArray:
+    """The class-major probabilities of all classes, from those of the classes that have a logit."""
+    return np.concatenate([1 - probability, probability]) if len(probability) == 1 else probability

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from skmax._base import MatrixLike
 from skmax._columns import ColumnStats
 from skmax._samples import Block, DenseBlock, Float64Array, LocalSamples
+from skmax._softmax import of_all_classes
 from skmax.inference._fitted import Fitted, Kind, fitted
 from skmax.inference._tables import Table, check_level, estimate_table
 
@@ -319,7 +320,7 @@ def _sums(
     second = np.zeros((len(features), len(pairs[0]), size))
     for block in samples.blocks(len(pairs[0]) + size + len(features), within):
         if slopes:
-            probability = _probabilities(block, parameters, n_classes)
+            probability = _probabilities(block, parameters)
             standardized = columns.standardized(block, samples.fit_intercept)
             product = probability[pairs[0]] * probability[pairs[1]] * block.weights()
             ones += product.sum(axis=1)
@@ -330,7 +331,7 @@ def _sums(
             change = changes[place]
             for sign, values in zip((-1, 1), np.asarray(change.values), strict=True):
                 moved = _with_values(samples, block, change.columns, values)
-                probability = _probabilities(moved, parameters, n_classes)
+                probability = _probabilities(moved, parameters)
                 standardized = columns.standardized(moved, samples.fit_intercept)
                 weighted = probability * block.weights()
                 effect[:, place] += sign * weighted.sum(axis=1)
@@ -361,11 +362,9 @@ def _of_pairs(sums: Float64Array, pairs: Any, n_classes: int) -> Float64Array:
     return table
 
 
-def _probabilities(block: Block, parameters: Any, n_classes: int) -> Float64Array:
+def _probabilities(block: Block, parameters: Any) -> Float64Array:
     """The probabilities of all classes, class-major."""
-    probability = block.probability(*parameters)
-    both = np.vstack([1 - probability, probability]) if len(probability) < n_classes else probability
-    return both.astype(np.float64, copy=False)
+    return of_all_classes(block.probability(*parameters)).astype(np.float64, copy=False)
 
 
 def _with_values(samples: LocalSamples, block: Block, columns: NDArray[np.intp], values: Float64Array) -> Block:
