@@ -202,34 +202,27 @@ def marginal_effects(
 def _changes(fit: Fitted, features: Sequence[Any] | None, contrasts: Any) -> list[Change]:
     """The changes that are asked for, in the order of the columns, and then those of several columns."""
     names = fit.names[: fit.objective.n_features].tolist()
-    pairs: dict[int, tuple[Any, Any]] = {}
-    groups: dict[str, tuple[Any, Any]] = {}
+    of_columns = [Change(name, "slope", np.array([j])) for j, name in enumerate(names)]
+    of_groups: list[Change] = []
     if isinstance(contrasts, str):
         if contrasts != "binary":
             raise ValueError(f"contrasts must be 'binary', None, or a mapping; got {contrasts!r}.")
-        sums = fit.objective.samples.sum(_are_binary, cost=4 * len(names)) == 0
-        pairs = {int(j): (0, 1) for j in np.flatnonzero(sums)}
-    elif contrasts is not None:
-        for feature, pair in contrasts.items():
-            if not isinstance(pair, Sequence) or len(pair) != 2:
-                raise ValueError(f"contrasts must have (before, after) for {feature!r}; got {pair!r}.")
-            if all(isinstance(value, Mapping) for value in pair):
-                groups[str(feature)] = (pair[0], pair[1])
-            elif all(isinstance(value, Real) for value in pair):
-                pairs[fit.column(feature)] = (pair[0], pair[1])
-            else:
-                raise ValueError(
-                    "contrasts must have two numbers, or two mappings of features to numbers, for "
-                    f"{feature!r}; got {pair!r}."
-                )
-    of_groups = []
-    for name, pair in groups.items():
-        before, after = ({fit.column(key): float(value) for key, value in part.items()} for part in pair)
-        if not before or before.keys() != after.keys():
-            raise ValueError(f"contrasts must set the same features before and after, for {name!r}; got {pair!r}.")
-        columns = np.array(sorted(before))
-        values = np.array([[part[j] for j in columns] for part in (before, after)])
-        of_groups.append(Change(name, "after - before", columns, values))
+        n_others = fit.objective.samples.sum(_are_binary, cost=4 * len(names))
+        contrasts = {j: (0, 1) for j in np.flatnonzero(n_others == 0)}
+    for feature, pair in ({} if contrasts is None else contrasts).items():
+        if not isinstance(pair, Sequence) or len(pair) != 2:
+            raise ValueError(f"contrasts must have (before, after) for {feature!r}; got {pair!r}.")
+        if all(isinstance(value, Mapping) for value in pair):
+            of_groups.append(_change_of_several(fit, str(feature), *pair))
+        elif all(isinstance(value, Real) for value in pair):
+            j, (before, after) = fit.column(feature), pair
+            values = np.array([[before], [after]], dtype=np.float64)
+            of_columns[j] = Change(names[j], f"{after:g} - {before:g}", np.array([j]), values)
+        else:
+            raise ValueError(
+                "contrasts must have two numbers, or two mappings of features to numbers, for "
+                f"{feature!r}; got {pair!r}."
+            )
     if features is None:
         taken = {int(j) for change in of_groups for j in change.columns}
         chosen = [j for j in range(len(names)) if j not in taken]
@@ -239,17 +232,19 @@ def _changes(fit: Fitted, features: Sequence[Any] | None, contrasts: Any) -> lis
         of_groups = [change for change in of_groups if change.name in wanted]
         own = [change.name for change in of_groups]
         chosen = [fit.column(feature) for feature in wanted if feature not in own]
-    changes = []
-    for j in chosen:
-        if j in pairs:
-            before, after = pairs[j]
-            values = np.array([[before], [after]], dtype=np.float64)
-            changes.append(Change(names[j], f"{after:g} - {before:g}", np.array([j]), values))
-        else:
-            changes.append(Change(names[j], "slope", np.array([j])))
-    if not changes + of_groups:
+    changes = [of_columns[j] for j in chosen] + of_groups
+    if not changes:
         raise ValueError(f"features must be one or more features; got {features!r}.")
-    return changes + of_groups
+    return changes
+
+
+def _change_of_several(fit: Fitted, name: str, *pair: Mapping[Any, Any]) -> Change:
+    """The change of the features that both mappings of a `pair` set."""
+    before, after = ({fit.column(key): float(value) for key, value in part.items()} for part in pair)
+    if not before or before.keys() != after.keys():
+        raise ValueError(f"contrasts must set the same features before and after, for {name!r}; got {pair!r}.")
+    columns = np.array(sorted(before))
+    return Change(name, "after - before", columns, np.array([[part[j] for j in columns] for part in (before, after)]))
 
 
 def _points(fit: Fitted, at: Any) -> LocalSamples:
