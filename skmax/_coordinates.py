@@ -24,7 +24,7 @@ from scipy import linalg
 from skmax._columns import ColumnStats, accurate_product
 from skmax._penalty import NO_PENALTY, Penalty
 from skmax._samples import DenseSamples, Float64Array, Samples
-from skmax._softmax import FloatArray
+from skmax._softmax import FloatArray, Parameters
 
 # The distance of a column's mean from zero, in units of its spread, beyond which products lose digits, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
@@ -101,11 +101,11 @@ class Coordinates:
         digits = 10 * np.finfo(dtype).eps * (1 + np.max(np.abs(mean) / columns.scale, initial=0))
         return float(min(digits, _LEAST_DIGITS))
 
-    def from_origin(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def from_origin(self, coef: Float64Array, intercept: Float64Array) -> Parameters:
         """W and b of the user's columns less the origin."""
         return coef, (intercept if self.origin is None else intercept + accurate_product(coef, self.origin))
 
-    def inward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def inward(self, coef: Float64Array, intercept: Float64Array) -> Parameters:
         """W' and b' of the user's W and b."""
         coef, intercept = self.from_origin(coef, intercept)
         return self.coef_inward(coef), intercept
@@ -116,7 +116,7 @@ class Coordinates:
             coef = coef * self.scale
         return coef if self.basis is None else self.basis.inward(coef)
 
-    def outward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def outward(self, coef: Float64Array, intercept: Float64Array) -> Parameters:
         """The user's W and b of W' and b'."""
         if self.basis is not None:
             coef = self.basis.outward(coef)

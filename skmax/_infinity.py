@@ -89,4 +89,4 @@ def receding_classes(encoding: Encoding, objective: Objective, solution: Solutio
     if solution.recession is None:
         return None
     change = objective.recession(solution.recession).change
-    return encoding.classes[encoding.present][change > change.max() / 2].tolist()
+    return encoding.present_classes[change > change.max() / 2].tolist()

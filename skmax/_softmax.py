@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 FloatArray: TypeAlias = NDArray[np.floating]
+Parameters: TypeAlias = tuple[NDArray, NDArray]  # coefficients and intercepts
 
 # If the largest logit of each row is no further from zero than this, exponentials are accurate without the shift. The
 # check pays in tables of more than the second number of logits.

@@ -99,6 +99,16 @@ class Encoding:
         return 1 if len(self.classes) == 2 else len(self.frequency)
 
     @property
+    def present_classes(self) -> NDArray:
+        """The labels of the present classes."""
+        return self.classes[self.present]
+
+    @property
+    def rows(self) -> Any:
+        """The rows of `coef_` and `intercept_` that belong to the present classes. Two classes share a single row."""
+        return self.present if len(self.classes) > 2 else slice(None)
+
+    @property
     def is_certain(self) -> bool:
         """Whether one class has all of the weight, so that its probability is 1."""
         return len(self.frequency) == 1

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import dask
 import distributed
@@ -29,6 +29,9 @@ from skmax.dask._collections import (
 )
 from skmax.dask._partitions import Partitions
 from skmax.dask._samples import RemoteSamples, survey
+
+# What a prediction makes of a model and the logits of rows.
+OfLogits: TypeAlias = Callable[[BaseSoftmaxRegression, FloatArray], NDArray]
 
 
 class DaskSoftmaxRegression(BaseSoftmaxRegression):
@@ -258,9 +261,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         local.__dict__.update(copy.deepcopy(self._fitted_attributes()))
         return local
 
-    def _from_logits(
-        self, X: Any, function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray], offset: Any = None
-    ) -> Any:
+    def _from_logits(self, X: Any, function: OfLogits, offset: Any = None) -> Any:
         if not is_dask(X):
             return super()._from_logits(X, function, offset)
         check_is_fitted(self)
@@ -308,13 +309,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         return other
 
 
-def _predict(
-    local: SoftmaxRegression,
-    X: Any,
-    function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray],
-    empty: NDArray,
-    offset: Any,
-) -> NDArray:
+def _predict(local: SoftmaxRegression, X: Any, function: OfLogits, empty: NDArray, offset: Any) -> NDArray:
     """The prediction for one partition, in the dtype of `empty`, which Dask expects."""
     return local._from_logits(X, function, offset).astype(empty.dtype, copy=False) if X.shape[0] else empty
 

@@ -38,7 +38,7 @@ from skmax._pipeline import last_step
 from skmax._prior import check_offset
 from skmax._samples import Block, Design, Float64Array, LocalSamples
 from skmax._separation import separation
-from skmax._softmax import FloatArray, losses_in_place
+from skmax._softmax import FloatArray, Parameters, losses_in_place
 from skmax._target import Encoding, Target
 from skmax._threads import workers
 
@@ -115,7 +115,7 @@ class Fitted:
     @property
     def classes(self) -> NDArray:
         """The labels with weight, of which the first has no logit if there are two in all."""
-        return self.encoding.classes[self.encoding.present]
+        return self.encoding.present_classes
 
     @property
     def labels(self) -> NDArray:
@@ -479,8 +479,7 @@ def fitted(
         if objective.penalty.has_free:
             columns = problem.independent_columns(objective)
             _check_independent(columns, names, given.fit_intercept)
-        rows = encoding.present if given.n_logits > 1 else [True]
-        parts = [part[rows].astype(np.float64) for part in (estimator.coef_, estimator.intercept_)]
+        parts = [part[encoding.rows].astype(np.float64) for part in (estimator.coef_, estimator.intercept_)]
         table = _centred(objective.join(*parts))
         theta = _centred(objective.join(*problem.coordinates.from_origin(*parts))).ravel()
         to_user = columns.step(np.eye(given.n_columns), given.fit_intercept)
@@ -495,13 +494,13 @@ def fitted(
 def _check_classes(estimator: BaseSoftmaxRegression, encoding: Encoding) -> None:
     if encoding.is_certain:
         raise ValueError(
-            f"The class {encoding.classes[encoding.present].tolist()[0]!r} has all of the weight, so that its "
+            f"The class {encoding.present_classes.tolist()[0]!r} has all of the weight, so that its "
             "probability is 1 and nothing was estimated: y and the weights must have two or more classes."
         )
     seen, present = estimator.classes_.tolist(), encoding.classes.tolist()
     if seen == present and len(seen) > 2:
         seen = estimator.classes_[np.isfinite(estimator.intercept_)].tolist()
-        present = encoding.classes[encoding.present].tolist()
+        present = encoding.present_classes.tolist()
     if seen != present:
         raise ValueError(f"y must have the classes of the fit, {_listed(seen)}; got {_listed(present)}.")
 
@@ -551,7 +550,7 @@ def score_sum(samples: LocalSamples, within: slice, theta: Float64Array, columns
     return total
 
 
-def _residual(block: Block, parameters: tuple[FloatArray, FloatArray]) -> FloatArray:
+def _residual(block: Block, parameters: Parameters) -> FloatArray:
     """softmax(z_i) - y_i, class-major, to its last digits."""
     logits = block.raw_prediction(*parameters)
     losses_in_place(logits, block.class_major_target())

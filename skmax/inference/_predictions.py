@@ -177,11 +177,7 @@ def posterior_predict_proba(
 
 
 def _by_blocks(
-    fit: Fitted,
-    X_new: MatrixLike,
-    offset_new: ArrayLike | None,
-    covariance: Float64Array,
-    function: Any,
+    fit: Fitted, X_new: MatrixLike, offset_new: ArrayLike | None, covariance: Float64Array, function: Any
 ) -> Float64Array:
     """`function(logits, covariances of the logits)` of new rows, with columns for the classes with weight."""
     X, cost = fit.rows(X_new), fit.objective.cost + fit.theta.size**2
