@@ -56,6 +56,8 @@ from skmax._threads import Workers, workers
 MatrixLike: TypeAlias = Any
 # Feature names seen in a fit; None if X had none.
 FeatureNames: TypeAlias = NDArray[np.object_] | None
+# What a prediction makes of the class-major logits of all classes, given their namespace (NumPy, for example) and them.
+OfLogits: TypeAlias = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -393,7 +395,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         self,
         method: str,
         X: MatrixLike,
-        function: Callable[[Any, Any], Any],
+        function: OfLogits,
         offset: ArrayLike | None = None,
     ) -> Any:
         """Apply `function(xp, logits)` to the class-major logits of all classes, block by block, into one array.

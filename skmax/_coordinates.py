@@ -15,8 +15,7 @@ same penalty. With a prior mean M, W - M is a combination of rows at the minimum
 combination of rows is kept aside, and added to W in the end. It does not change the logits of the rows less the origin.
 """
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from scipy import linalg
 from skmax._columns import ColumnStats, accurate_product
 from skmax._penalty import NO_PENALTY, Penalty
 from skmax._samples import Float64Array, Samples
-from skmax._softmax import FloatArray
+from skmax._softmax import FloatArray, Parameters
 
 # The distance of a column's mean from zero, in units of its spread, beyond which products lose digits, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
@@ -102,11 +101,11 @@ class Coordinates:
         digits = 10 * np.finfo(dtype).eps * (1 + np.max(np.abs(mean) / columns.scale, initial=0))
         return float(min(digits, _LEAST_DIGITS))
 
-    def from_origin(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def from_origin(self, coef: Float64Array, intercept: Float64Array) -> Parameters:
         """W and b of the user's columns less the origin."""
         return coef, (intercept if self.origin is None else intercept + accurate_product(coef, self.origin))
 
-    def inward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def inward(self, coef: Float64Array, intercept: Float64Array) -> Parameters:
         """W' and b' of the user's W and b."""
         coef, intercept = self.from_origin(coef, intercept)
         return self.coef_inward(coef), intercept
@@ -117,7 +116,7 @@ class Coordinates:
             coef = coef * self.scale
         return coef if self.basis is None else self.basis.inward(coef)
 
-    def outward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def outward(self, coef: Float64Array, intercept: Float64Array) -> Parameters:
         """The user's W and b of W' and b'."""
         if self.basis is not None:
             coef = self.basis.outward(coef)
@@ -157,7 +156,7 @@ def work_coordinates(
         if penalty.mean is not None:
             mean = coordinates.coef_inward(penalty.mean)
             scaled = penalty.mean if scale is None else penalty.mean * scale
-            coordinates = dataclasses.replace(coordinates, aside=scaled - basis.outward(mean))
+            coordinates = replace(coordinates, aside=scaled - basis.outward(mean))
         return coordinates, rotated, ColumnStats.of(rotated, centred=centred), Penalty.of(None, mean)
     far = np.abs(columns.mean) > _FAR[samples.dtype.type] * columns.scale
     if samples.is_sparse or not (centred and far.any()):

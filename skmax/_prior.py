@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 from skmax._arrays import as_numpy, to_numpy
 from skmax._penalty import Penalty
 from skmax._samples import Float64Array
-from skmax._softmax import FloatArray
+from skmax._softmax import FloatArray, Parameters
 from skmax._target import Encoding, naming
 
 _FACTOR_RULE = (
@@ -60,21 +60,15 @@ class Prior:
 
     def penalty(self, encoding: Encoding) -> Penalty:
         """The penalty of weight decay 0 on the coefficients of the classes with weight."""
-        rows = self._present(encoding)
-        factor = self.factor if self.factor is None or self.factor.ndim == 1 else self.factor[rows]
-        return Penalty.of(factor, None if self.mean is None else self.mean[rows])
+        factor = self.factor if self.factor is None or self.factor.ndim == 1 else self.factor[encoding.rows]
+        return Penalty.of(factor, None if self.mean is None else self.mean[encoding.rows])
 
-    def start(self, encoding: Encoding) -> tuple[Float64Array, Float64Array] | None:
+    def start(self, encoding: Encoding) -> Parameters | None:
         """The prior means and intercepts of the classes with weight, or None. Unknown intercepts are nan."""
         if self.mean is None:
             return None
-        rows = self._present(encoding)
-        mean = self.mean[rows]
-        return mean, np.full(len(mean), np.nan) if self.intercept is None else self.intercept[rows]
-
-    @staticmethod
-    def _present(encoding: Encoding) -> Any:
-        return encoding.present if len(encoding.classes) > 2 else slice(None)
+        mean = self.mean[encoding.rows]
+        return mean, np.full(len(mean), np.nan) if self.intercept is None else self.intercept[encoding.rows]
 
 
 def check_offset(offset: ArrayLike | None, n_samples: int, n_classes: int) -> FloatArray | None:
@@ -112,7 +106,8 @@ def _check_factor(
         )
     if factor.min() < 0:
         where = np.unravel_index(int(factor.argmin()), factor.shape)
-        raise ValueError(f"penalty_factor must be non-negative; got {factor[where]:g} at position {_place(where)}.")
+        place = ", ".join(map(str, where))
+        raise ValueError(f"penalty_factor must be non-negative; got {factor[where]:g} at position {place}.")
     return factor
 
 
@@ -169,7 +164,3 @@ def _of_model(
     n_rows = 1 if len(classes) == 2 else len(classes)
     mean = _check_mean(coef, (n_rows, n_features))
     return np.asarray(mean), np.broadcast_to(intercept.astype(np.float64), n_rows)
-
-
-def _place(where: tuple[np.intp, ...]) -> str:
-    return ", ".join(str(int(part)) for part in where)

@@ -100,6 +100,16 @@ class Encoding:
         return 1 if len(self.classes) == 2 else len(self.frequency)
 
     @property
+    def present_classes(self) -> NDArray:
+        """The labels of the present classes."""
+        return self.classes[self.present]
+
+    @property
+    def rows(self) -> Any:
+        """The rows of `coef_` and `intercept_` that belong to the present classes. Two classes share a single row."""
+        return self.present if len(self.classes) > 2 else slice(None)
+
+    @property
     def is_certain(self) -> bool:
         """Whether one class has all of the weight, so that its probability is 1."""
         return len(self.frequency) == 1
@@ -148,13 +158,13 @@ class Target:
     encoding : Encoding
     values : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_present)
         The index of each row's class among the present ones; or, if some rows have several classes, each row's
-        distribution over the present ones.
+        distribution over the present ones. None for predictions.
     sample_weight : ndarray of float64, shape (n_samples,), or None
         The weights times the class weights, in units of a power of two that is close to their sum.
     """
 
     encoding: Encoding
-    values: NDArray
+    values: NDArray | None
     sample_weight: Float64Array | None
 
     def samples(

@@ -1,6 +1,7 @@
 """SoftmaxDisplay: the logits of one sample and their softmax."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from skmax._softmax import softmax
 _MOST_BARS = 30
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SoftmaxDisplay:
     """The logits of one sample and, beside them, their softmax, with a bar for each class.
 
@@ -48,9 +50,8 @@ class SoftmaxDisplay:
     [0.09, 0.24, 0.67]
     """
 
-    def __init__(self, *, raw_prediction: Float64Array, classes: Sequence[Any] | None = None) -> None:
-        self.raw_prediction = raw_prediction
-        self.classes = classes
+    raw_prediction: Float64Array
+    classes: Sequence[Any] | None = None
 
     @classmethod
     def from_estimator(

@@ -27,8 +27,7 @@ take 35 iterations, where a_k alone takes 41 to 52 and r_k 36, but an eigendecom
 each class measured in that basis 36; the diagonal of each class with the shared correlations 60.
 """
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -82,8 +81,8 @@ class SharedPreconditioner(BasePreconditioner):
 
     moment: Float64Array
     share: Float64Array
-    inverse_root: Float64Array = dataclasses.field(default_factory=lambda: np.empty(0))
-    factor: Float64Array = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+    inverse_root: Float64Array = field(default_factory=lambda: np.empty(0))
+    factor: Float64Array = field(default_factory=lambda: np.empty((0, 0)))
 
     @staticmethod
     def cost(objective: Objective) -> float:
@@ -130,7 +129,7 @@ class SharedPreconditioner(BasePreconditioner):
         m = min(1.0, float(np.square(probes).mean()))
         ratio = np.maximum((1 - m) * self.share + m, LEAST_CURVATURE)
         inverse_root = inverse_root / np.sqrt(ratio)[:, None]
-        return dataclasses.replace(self, inverse_root=inverse_root, factor=factor)
+        return replace(self, inverse_root=inverse_root, factor=factor)
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         solved = linalg.blas.dtrsm(1.0, self.factor, v.reshape(self.n_logits, -1).T, lower=1, trans_a=1)

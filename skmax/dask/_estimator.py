@@ -2,7 +2,7 @@
 
 import copy
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import dask
@@ -13,7 +13,7 @@ from dask.utils import is_arraylike, is_dataframe_like
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmax._base import BaseSoftmaxRegression, FeatureNames, Seen
+from skmax._base import BaseSoftmaxRegression, FeatureNames, OfLogits, Seen
 from skmax._estimator import SoftmaxRegression, plain_model
 from skmax._path import fit_path
 from skmax._problem import Problem, WeightDecay
@@ -258,7 +258,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         local.__dict__.update(copy.deepcopy(self._fitted_attributes()))
         return local
 
-    def _from_logits(self, method: str, X: Any, function: Callable[[Any, Any], Any], offset: Any = None) -> Any:
+    def _from_logits(self, method: str, X: Any, function: OfLogits, offset: Any = None) -> Any:
         if not is_dask(X):
             return super()._from_logits(method, X, function, offset)
         check_is_fitted(self)
@@ -317,14 +317,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         return other
 
 
-def _predict(
-    local: SoftmaxRegression,
-    method: str,
-    X: Any,
-    function: Callable[[Any, Any], Any],
-    empty: NDArray,
-    offset: Any,
-) -> NDArray:
+def _predict(local: SoftmaxRegression, method: str, X: Any, function: OfLogits, empty: NDArray, offset: Any) -> NDArray:
     """The prediction for one partition, in the dtype of `empty`, which Dask expects."""
     return local._from_logits(method, X, function, offset).astype(empty.dtype, copy=False) if X.shape[0] else empty
 

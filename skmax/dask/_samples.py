@@ -7,12 +7,11 @@ arguments, mostly the parameters, to the workers and brings back one result, add
 partitions.
 """
 
-import dataclasses
 import functools
 import itertools
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -101,17 +100,17 @@ class RemoteSamples(Samples):
         return np.require(total, requirements="A") if isinstance(total, np.ndarray) else total  # type: ignore[return-value]
 
     def with_origin(self, origin: Float64Array) -> Self:
-        return dataclasses.replace(self, partitions=self.partitions.map(LocalSamples.with_origin, origin))
+        return replace(self, partitions=self.partitions.map(LocalSamples.with_origin, origin))
 
     def in_float64(self) -> Self:
         if self.dtype == np.float64:
             return self
         partitions = self.partitions.map(LocalSamples.in_float64)
-        return dataclasses.replace(self, partitions=partitions, dtype=np.dtype(np.float64))
+        return replace(self, partitions=partitions, dtype=np.dtype(np.float64))
 
     def without(self, which: Callable[..., NDArray[np.bool_]], *args: Any, cost: int) -> Self:
         partitions = self.partitions.map(functools.partial(LocalSamples.without, cost=cost), which, *args)
-        return dataclasses.replace(self, partitions=partitions, weight_sum=sum(partitions.gather(_WEIGHT_SUM)))
+        return replace(self, partitions=partitions, weight_sum=sum(partitions.gather(_WEIGHT_SUM)))
 
     def in_memory(self) -> None:
         return None
