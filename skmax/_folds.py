@@ -9,7 +9,7 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 
-from skmax._arrays import Device, is_foreign
+from skmax._arrays import Device, is_foreign, to_numpy
 from skmax._base import BaseSoftmaxRegression, Seen
 from skmax._path import fit_path
 from skmax._prior import Prior
@@ -58,7 +58,7 @@ def check_folds(folds: Iterable[Any], n_samples: int, cv: Any) -> list[Fold]:
     checked, rows = [], np.arange(n_samples)
     for number, fold in enumerate(folds):
         try:
-            train, test = (rows[np.asarray(part)] for part in fold)
+            train, test = (rows[np.asarray(to_numpy(part, "cv"))] for part in fold)
             n_train, n_test = len(train), len(test)
         except (IndexError, TypeError, ValueError) as error:
             raise ValueError(

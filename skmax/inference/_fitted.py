@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg, sparse
 
+from skmax._arrays import to_numpy
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._columns import ColumnStats
 from skmax._cv import SoftmaxRegressionCV
@@ -363,7 +364,7 @@ class Fitted:
             )
         if groups is None:
             return None
-        labels, n_samples = np.asarray(groups), self.objective.samples.n_samples
+        labels, n_samples = np.asarray(to_numpy(groups, "groups")), self.objective.samples.n_samples
         if labels.shape != (n_samples,):
             raise ValueError(f"groups must name the cluster of each of the {n_samples} rows; got shape {labels.shape}.")
         if labels.dtype.kind == "f" and np.isnan(labels).any():

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 from sklearn.utils.validation import check_consistent_length
 
+from skmax._arrays import to_numpy
 from skmax._base import MatrixLike
 from skmax._hessian.measure import measure
 from skmax._hessian.whole import WholeHessian
@@ -311,7 +312,7 @@ def _test_objective(fit: Fitted, X_test: MatrixLike, y_test: ArrayLike, offset_t
     """The mean loss on test data, in the columns of the fit."""
     encoding, X = fit.encoding, fit.rows(X_test)
     offset = fit.known_offset(offset_test, X.shape[0])
-    part = Part.of(np.asarray(y_test))
+    part = Part.of(np.asarray(to_numpy(y_test, "y_test")))
     all_labels([(part.labels, part.n_columns)], encoding.classes)
     check_consistent_length(X, part.values)
     target = replace(encoding, factor=None).apply(part, None)
