@@ -82,6 +82,26 @@ class Device:
         return self.put(value) if is_known and value.dtype.kind in "biuf" else value
 
 
+@dataclass(frozen=True)
+class DeviceMatrix:
+    """A matrix on a device, for products with NumPy arrays there."""
+
+    where: Device
+    matrix: Any
+
+    @classmethod
+    def of(cls, where: Device, matrix: NDArray) -> Self:
+        return cls(where, where.put(matrix))
+
+    def times(self, table: NDArray) -> NDArray:
+        """`table` times the matrix."""
+        return as_numpy(self.where.put(table) @ self.matrix)
+
+    def times_transposed(self, table: NDArray) -> NDArray:
+        """`table` times the transposed matrix."""
+        return as_numpy(self.where.put(table) @ self.matrix.T)
+
+
 def is_foreign(array: Any) -> bool:
     """Whether `array` belongs to a library other than NumPy that follows the array API standard."""
     if not _sklearn.HAS_ARRAY_API or isinstance(array, np.ndarray | np.generic):

@@ -23,8 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmax import SoftmaxRegression, SoftmaxRegressionCV, inference, neg_cross_entropy_scorer
-from skmax._arrays import Device, as_numpy, is_foreign, is_in_memory
-from skmax._samples import DeviceSamples, base
+from skmax._arrays import as_numpy, is_foreign
+from skmax._samples import DeviceSamples
 from skmax._sklearn import HAS_ARRAY_API
 from skmax._threads import workers
 
