@@ -61,13 +61,13 @@ class Device:
         return getattr(self.xp, "float32" if name == "float64" and not self.has_float64 else name)
 
     def put(self, array: NDArray, dtype: Any = None) -> Any:
-        """A copy of a NumPy array on the device, of the NumPy dtype `dtype` or its own."""
+        """A NumPy array on the device, of the NumPy dtype `dtype` or its own; perhaps with the same memory."""
         dtype = self.dtype(array.dtype if dtype is None else dtype)
         # PyTorch has no arrays with negative strides, and warns of arrays that cannot be written.
         array = np.require(array, requirements=["C", "W"])
         if array.dtype == np.float64 and not self.has_float64:
             array = array.astype(np.float32)
-        return self.xp.asarray(array, dtype=dtype, device=self.device, copy=True)
+        return self.xp.asarray(array, dtype=dtype, device=self.device)
 
     def take(self, array: Any, index: NDArray[np.intp]) -> Any:
         """The rows of `array` at `index`, a NumPy array."""
