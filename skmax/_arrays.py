@@ -61,13 +61,13 @@ class Device:
         return getattr(self.xp, "float32" if name == "float64" and not self.has_float64 else name)
 
     def put(self, array: NDArray, dtype: Any = None) -> Any:
-        """A copy of a NumPy array on the device, of the NumPy dtype `dtype` or its own."""
+        """A NumPy array on the device, of the NumPy dtype `dtype` or its own; perhaps with the same memory."""
         dtype = self.dtype(array.dtype if dtype is None else dtype)
         # PyTorch has no arrays with negative strides, and warns of arrays that cannot be written.
         array = np.require(array, requirements=["C", "W"])
         if array.dtype == np.float64 and not self.has_float64:
             array = array.astype(np.float32)
-        return self.xp.asarray(array, dtype=dtype, device=self.device, copy=True)
+        return self.xp.asarray(array, dtype=dtype, device=self.device)
 
     def take(self, array: Any, index: NDArray[np.intp]) -> Any:
         """The rows of `array` at `index`, a NumPy array."""
@@ -80,6 +80,26 @@ class Device:
         """
         is_known = isinstance(value, np.ndarray) and hasattr(self.xp, value.dtype.name)
         return self.put(value) if is_known and value.dtype.kind in "biuf" else value
+
+
+@dataclass(frozen=True)
+class DeviceMatrix:
+    """A matrix on a device, for products with NumPy arrays there."""
+
+    where: Device
+    matrix: Any
+
+    @classmethod
+    def of(cls, where: Device, matrix: NDArray) -> Self:
+        return cls(where, where.put(matrix))
+
+    def times(self, table: NDArray) -> NDArray:
+        """`table` times the matrix."""
+        return as_numpy(self.where.put(table) @ self.matrix)
+
+    def times_transposed(self, table: NDArray) -> NDArray:
+        """`table` times the transposed matrix."""
+        return as_numpy(self.where.put(table) @ self.matrix.T)
 
 
 def is_foreign(array: Any) -> bool:

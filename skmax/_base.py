@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from types import MappingProxyType
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -206,7 +205,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         """Set all fitted attributes: those of `fit` and of the X that was `seen`, and `others`."""
         self.__dict__.pop("feature_names_in_", None)
         # An interrupt cannot divide a single update: either all attributes are those of this fit, or none is.
-        self.__dict__.update(_attributes(fit, seen, others))
+        self.__dict__.update(_attributes(fit, seen, **others))
         return self
 
     def _fitted_attributes(self) -> dict[str, Any]:
@@ -236,7 +235,8 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         raw_prediction : ndarray of shape (n_samples,) or (n_samples, n_classes)
             One-dimensional for two classes: the logit of the second class, where that of the first is 0.
         """
-        binary = check_is_fitted(self) or self.coef_.shape[0] == 1
+        check_is_fitted(self)
+        binary = self.coef_.shape[0] == 1
         return self._from_logits(
             "decision_function", X, lambda xp, logits: logits[1, :] - logits[0, :] if binary else logits.T, offset
         )
@@ -516,7 +516,7 @@ def _largest(xp: Any, logits: Any, k: int) -> Any:
     return np.take_along_axis(chosen, order, axis=1)
 
 
-def _attributes(fit: Fit, seen: Seen, others: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+def _attributes(fit: Fit, seen: Seen, **others: Any) -> dict[str, Any]:
     """The fitted attributes, and `others`, where X is; `feature_names_in_` is one only if X had names."""
     names = {} if seen.names is None else {"feature_names_in_": seen.names}
     attributes = {**fit.attributes(), **names, **others}
