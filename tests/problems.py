@@ -2,6 +2,7 @@
 
 import pytest
 
+from skmax._arrays import Device
 from skmax._objective import Objective
 from skmax._problem import Problem
 from skmax._samples import samples_of
@@ -32,3 +33,12 @@ def allow_arrays(monkeypatch, check):
         torch = pytest.importorskip("torch")
         if not torch.cuda.is_available():
             pytest.skip("no CUDA device")
+
+
+def strict_device(name):
+    """A device of array-api-strict, which has one without float64 since version 2.6."""
+    strict = pytest.importorskip("array_api_strict")
+    try:
+        return Device(strict, strict.Device(name))
+    except ValueError:
+        pytest.skip("a device that this version of array-api-strict does not have")

@@ -16,6 +16,7 @@ import joblib
 import numpy as np
 import pytest
 import sklearn
+from problems import strict_device
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -77,8 +78,8 @@ def place_of(name, monkeypatch):
             for module in ("_arrays", "_base"):
                 monkeypatch.setattr(f"skmax.{module}.is_in_memory", lambda array: False)
         return Place(name, torch, torch.device("cpu"))
-    strict = pytest.importorskip("array_api_strict")
-    return Place(name, strict, strict.Device("CPU_DEVICE" if name == "strict" else name))
+    where = strict_device("CPU_DEVICE" if name == "strict" else name)
+    return Place(name, where.xp, where.device)
 
 
 @pytest.fixture

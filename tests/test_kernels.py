@@ -9,12 +9,17 @@ import dataclasses
 
 import numpy as np
 import pytest
+from problems import strict_device
 
 from skmax import _kernels, _objective  # noqa: F401, the former declares the twins
 from skmax._certificate import bound
 from skmax._columns import ColumnStats, _moments
 from skmax._hessian import measure
-from skmax._preconditioner import sampling, shared
+from skmax._objective import Objective
+from skmax._preconditioner import low_rank, sampling, shared
+from skmax._preconditioner.block import BlockPreconditioner
+from skmax._preconditioner.diagonal import DiagonalPreconditioner
+from skmax._preconditioner.full import FullPreconditioner
 from skmax._samples import DeviceSamples, base, device, local_samples
 from skmax._sklearn import HAS_ARRAY_API
 
@@ -76,8 +81,7 @@ def on_device(place, array, dtype):
     if place == "torch":
         torch = pytest.importorskip("torch")
         return torch.asarray(array).to(getattr(torch, dtype))
-    strict = pytest.importorskip("array_api_strict")
-    return strict.asarray(array.astype(dtype), device=strict.Device(place))
+    return strict_device(place).xp.asarray(array.astype(dtype), device=strict_device(place).device)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,3 +287,32 @@ def test_rows_are_gathered_and_left_out_where_they_are(place):
         ours, theirs = (samples.rows(rows) for samples in (data.remote, data.local))
         for name in ("x", "weight", "target", "offset"):
             np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-6)  # float32
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("rows", ["all", "some"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        FullPreconditioner,
+        BlockPreconditioner,
+        shared.SharedPreconditioner,
+        low_rank.LowRankPreconditioner,
+        DiagonalPreconditioner,
+    ],
+)
+def test_a_preconditioner_measured_on_a_device_is_that_of_numpy(monkeypatch, place, form, rows):
+    monkeypatch.setattr(low_rank, "_RANK", 8)  # of 41 rows
+    if rows == "some":
+        monkeypatch.setattr(sampling, "_SAMPLE", (1, 3))
+    data = data_of(KINDS["all" if place != "no_float64" else "all, float32"], place)
+    ours, theirs = (
+        form.at(Objective(samples).penalised(0.1), data.columns, data.theta.ravel())
+        for samples in (data.remote, data.local)
+    )
+    assert ours.rows_used == theirs.rows_used
+    v, gradient = np.random.default_rng(2).normal(size=(2, data.theta.size))
+    # A factorisation magnifies errors by the condition of the matrix.
+    eps = 10 * precision_of(data.remote)
+    assert_equal_tables(ours.forward(v), theirs.forward(v), eps)
+    assert_equal_tables(ours.backward(gradient), theirs.backward(gradient), eps)
