@@ -1,4 +1,4 @@
-"""The twins of the kernels on a device: each equals its kernel for NumPy, in every library and for all kinds of samples.
+"""The twins of the kernels on a device: each equals its kernel for NumPy, in every library and for any samples.
 
 array-api-strict stands for devices: its arrays on "device1" cannot be converted to NumPy without being asked to, and
 its device "no_float64" computes in float32 alone, as Apple's do. PyTorch's arrays on the CPU are passed to
@@ -14,6 +14,7 @@ from skmax import _kernels, _objective  # noqa: F401, the former declares the tw
 from skmax._certificate import bound
 from skmax._columns import ColumnStats, _moments
 from skmax._hessian import measure
+from skmax._penalty import Penalty
 from skmax._preconditioner import sampling, shared
 from skmax._samples import DeviceSamples, base, device, local_samples
 from skmax._sklearn import HAS_ARRAY_API
@@ -283,3 +284,21 @@ def test_rows_are_gathered_and_left_out_where_they_are(place):
         ours, theirs = (samples.rows(rows) for samples in (data.remote, data.local))
         for name in ("x", "weight", "target", "offset"):
             np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-6)  # float32
+
+
+@pytest.mark.parametrize("place", ["device1", "torch"])
+def test_the_shared_form_multiplies_on_the_device(place):
+    data = data_of(dataclasses.replace(KINDS["all"], turned=False), place)
+    objectives = [
+        _objective.Objective(samples, Penalty.of(None, None).decayed(0.1)) for samples in (data.local, data.remote)
+    ]
+    ours, theirs = (
+        shared.SharedPreconditioner.at(objective, data.columns, data.theta.ravel())
+        for objective in reversed(objectives)
+    )
+    assert ours.on_device is not None
+    assert theirs.on_device is None
+    v, w = data.theta.ravel(), data.step.ravel()
+    np.testing.assert_allclose(ours.forward(v), theirs.forward(v), rtol=1e-10)
+    np.testing.assert_allclose(ours.backward(v), theirs.backward(v), rtol=1e-10)
+    assert np.dot(w, ours.forward(v)) == pytest.approx(np.dot(ours.backward(w), v), rel=1e-12)
