@@ -29,7 +29,8 @@ def own_log_probability(estimator: Any, X: Any, y: ArrayLike, offset: ArrayLike 
     if not (can_be_sliced or is_foreign(X)) or X.shape[0] * n_classes <= _BATCH:
         return _of_batch(estimator, X, y, offset)
     batches = gen_batches(X.shape[0], max(1, _BATCH // n_classes))
-    parts = ((X[rows], y[rows], None if offset is None else offset[rows]) for rows in batches)
+    at = (lambda rows: X[rows, ...]) if is_foreign(X) else (lambda rows: X[rows])
+    parts = ((at(rows), y[rows], None if offset is None else offset[rows]) for rows in batches)
     return np.concatenate([_of_batch(estimator, *part) for part in parts])
 
 

@@ -1,4 +1,4 @@
-"""The twins of the kernels on a device: each equals its kernel for NumPy, in every library and for any samples.
+"""The twins of kernels on a device: each equals its kernel for NumPy, in every library and for all kinds of samples.
 
 array-api-strict stands for devices: its arrays on "device1" cannot be converted to NumPy without being asked to, and
 its device "no_float64" computes in float32 alone, as Apple's do. PyTorch's arrays on the CPU are passed to
