@@ -311,6 +311,8 @@ def test_a_preconditioner_measured_on_a_device_is_that_of_numpy(monkeypatch, pla
         for samples in (data.remote, data.local)
     )
     assert ours.rows_used == theirs.rows_used
+    if form is shared.SharedPreconditioner:  # its products take place on the device, if it has float64
+        assert (ours.on_device is not None) == (place != "no_float64")
     v, gradient = np.random.default_rng(2).normal(size=(2, data.theta.size))
     # A factorisation magnifies errors by the condition of the matrix.
     eps = 10 * precision_of(data.remote)

@@ -67,7 +67,8 @@ class DeviceSamples(Samples):
     where : Device
     X : array of shape (n_samples, n_features), as the user passed it
     target : array of int, shape (n_samples,), or of numbers, shape (n_samples, n_classes); or None
-    sample_weight : array of shape (n_samples,), or None
+    sample_weight : ndarray of shape (n_samples,), float64, or None
+        In the memory of this process, too.
     offset : array of shape (n_samples, n_logits) or, with a single logit, (n_samples,); or None
     origin : ndarray of shape (n_features,), or None
         Subtracted from each row, block by block.
@@ -76,7 +77,7 @@ class DeviceSamples(Samples):
     where: Device
     X: Any
     target: Any
-    sample_weight: Any
+    sample_weight: Float64Array | None
     offset: Any = None
     origin: Float64Array | None = None
 
@@ -99,12 +100,12 @@ class DeviceSamples(Samples):
         where = Device.holding(X)
         is_double = str(X.dtype).endswith("float64")
         if target is not None:
-            target = where.put(target, np.int64 if target.ndim == 1 else np.float64 if is_double else np.float32)
+            target = where.put(target, np.int64 if target.ndim == 1 else None)
         return cls(
             where=where,
             X=X,
             target=target,
-            sample_weight=None if sample_weight is None else where.put(sample_weight),
+            sample_weight=sample_weight,
             offset=None if offset is None else where.put(offset),
             n_samples=X.shape[0],
             n_features=X.shape[1],
@@ -163,18 +164,17 @@ class DeviceSamples(Samples):
 
     def reweighted(self, sample_weight: Float64Array) -> Self:
         """The same rows with other weights."""
-        return replace(self, sample_weight=self.where.put(sample_weight), weight_sum=float(sample_weight.sum()))
+        return replace(self, sample_weight=sample_weight, weight_sum=float(sample_weight.sum()))
 
     def without(self, which: Callable[..., NDArray[np.bool_]], *args: Any, cost: int) -> Self:
         return self.reweighted(np.concatenate(self.sum(_weights_without, which, args, cost=cost)))
 
     def gather(self, index: NDArray[np.intp], factor: Float64Array) -> Self:
         taken: dict[str, Any] = {
-            name: None if array is None else self.where.take(array, index) for name, array in self._arrays().items()
+            name: None if array is None else self.where.take(array, index) for name, array in self._arrays.items()
         }
         rows = replace(self, n_samples=len(index), **taken)
-        own = 1.0 if rows.sample_weight is None else as_numpy(rows.sample_weight).astype(np.float64)
-        return rows.reweighted(factor * own)
+        return rows.reweighted(factor if self.sample_weight is None else factor * self.sample_weight[index])
 
     def rows(self, index: NDArray[np.intp] | slice) -> Block:
         if isinstance(index, slice):
@@ -201,14 +201,22 @@ class DeviceSamples(Samples):
             if offset is not None:
                 offset = self.xp.astype(offset, self.product_dtype, copy=False)
                 offset = self.xp.reshape(offset, (1, -1)) if offset.ndim == 1 else offset.T
-            yield DeviceBlock(start, x, part["sample_weight"], part["target"], offset)
+            weight = None if self._weight is None else self._weight[start : start + x.shape[0]]
+            yield DeviceBlock(start, x, weight, part["target"], offset)
 
+    @functools.cached_property
+    def _weight(self) -> Any:
+        """The weights on the device."""
+        return None if self.sample_weight is None else self.where.put(self.sample_weight)
+
+    @property
     def _arrays(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("X", "target", "sample_weight", "offset")}
+        """The arrays on the device that have a row for each sample."""
+        return {name: getattr(self, name) for name in ("X", "target", "offset")}
 
     def _at(self, rows: slice) -> dict[str, Any]:
         """Views of the arrays of consecutive rows."""
-        return {k: None if array is None else array[rows, ...] for k, array in self._arrays().items()}
+        return {name: None if array is None else array[rows, ...] for name, array in self._arrays.items()}
 
     def _parts(self) -> Iterator[DenseSamples]:
         n_rows = max(1, _PART // self.n_features)
@@ -220,12 +228,11 @@ class DeviceSamples(Samples):
         arrays: dict[str, Any] = {
             name: None if array is None else as_numpy(array) for name, array in self._at(rows).items()
         }
-        weight = arrays["sample_weight"]
-        if weight is not None:
-            arrays["sample_weight"] = weight = weight.astype(np.float64)
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
         n_samples = arrays["X"].shape[0]
         return DenseSamples(
             **arrays,
+            sample_weight=weight,
             origin=self.origin,
             row_offset=rows.start or 0,
             n_samples=n_samples,
