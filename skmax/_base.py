@@ -28,7 +28,16 @@ from skmax._path import Options, Watch
 from skmax._prior import Prior, check_offset
 from skmax._problem import Problem
 from skmax._progress import StagePrinter
-from skmax._samples import LOGIT_COST, Block, Design, DeviceSamples, Float64Array, dtypes_of, local_samples
+from skmax._samples import (
+    LOGIT_COST,
+    Block,
+    Design,
+    DeviceSamples,
+    Float64Array,
+    dtypes_of,
+    explained_memory,
+    local_samples,
+)
 from skmax._sklearn import (
     CALLER,
     HAS_ARRAY_API,
@@ -410,7 +419,8 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         X = self._validate_X(X, reset=False)
         offset = check_offset(self._known_offset(offset), X.shape[0], self.classes_.shape[0])
         if is_foreign(X):
-            return _kernels.predictions(DeviceSamples.of(X, offset=offset), self.coef_, self.intercept_, function)
+            with explained_memory(X, self.coef_.shape[0]):
+                return _kernels.predictions(DeviceSamples.of(X, offset=offset), self.coef_, self.intercept_, function)
         samples = local_samples(X, offset=offset)
         coef, intercept = as_numpy(self.coef_), as_numpy(self.intercept_)
 

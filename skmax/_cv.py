@@ -28,7 +28,7 @@ from skmax._path import fit_path, minima
 from skmax._prior import check_offset
 from skmax._problem import Problem, initial_parameters
 from skmax._progress import PathProgress
-from skmax._samples import Design, Float64Array
+from skmax._samples import Design, Float64Array, explained_memory
 from skmax._scorer import LEAST_LOG_PROBABILITY, neg_cross_entropy_scorer
 from skmax._sklearn import CALLER, Interval, Monitor, StrOptions, with_callbacks
 from skmax._target import check_sample_weight
@@ -230,7 +230,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         if self.verbose:
             print(f"{n_paths} path{'s' * (n_paths > 1)} of {n_weight_decays} weight decays", flush=True)
         monitor = Monitor(self, *monitored, n_paths + 1)
-        with workers() as pool:
+        with explained_memory(X, target.encoding.n_logits), workers() as pool:
             problem = self._problem(X, target, pool, prior, offset)
             if weight_decays is None:
                 weight_decays = grid(problem, n_weight_decays)

@@ -9,6 +9,7 @@ from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._path import fit_path
 from skmax._prior import check_offset
 from skmax._problem import WeightDecay
+from skmax._samples import explained_memory
 from skmax._sklearn import Monitor, with_callbacks
 from skmax._threads import workers
 
@@ -233,7 +234,7 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         offset = check_offset(offset, X.shape[0], len(target.encoding.classes))
         last = self._last_parameters(target.encoding, X.shape[1], seen.names) if self.warm_start else None
         monitor = Monitor(self, *monitored, self.max_iter)
-        with workers() as pool:
+        with explained_memory(X, target.encoding.n_logits), workers() as pool:
             problem = self._problem(X, target, pool, prior, offset)
             options = self._options(self._watch(monitor, seen))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)

@@ -26,7 +26,7 @@ from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 import skmax
 from skmax import SoftmaxRegression, SoftmaxRegressionCV, _objective, _scorer, inference, neg_cross_entropy_scorer
-from skmax._arrays import as_numpy, is_foreign
+from skmax._arrays import Device, as_numpy, is_foreign
 from skmax._samples import DeviceSamples, dense, device
 from skmax._sklearn import HAS_ARRAY_API
 from skmax._threads import workers
@@ -911,6 +911,22 @@ def test_too_little_memory_is_explained(place, monkeypatch, estimator, kernel):
         model.fit(place.put(X), place.put(y))
     assert isinstance(caught.value.__cause__, OutOfMemoryError)
     assert model.__dict__ == before
+
+
+@on_devices
+def test_too_little_memory_for_a_fold_or_a_prediction_is_explained_too(place, monkeypatch):
+    X, y = wine()
+    model = SoftmaxRegression().fit(place.put(X), place.put(y))
+
+    def exhausted(*args):
+        raise OutOfMemoryError("tried to allocate")
+
+    monkeypatch.setattr(Device, "take", exhausted)
+    with pytest.raises(MemoryError, match=r"X of shape \(178, 13\) .* a copy of the training rows"):
+        SoftmaxRegressionCV(3).fit(place.put(X), place.put(y))
+    monkeypatch.setattr(DeviceSamples, "blocks", exhausted)
+    with pytest.raises(MemoryError, match=r"X of shape \(178, 13\) with 3 logits"):
+        model.predict(place.put(X))
 
 
 @on_devices

@@ -9,7 +9,7 @@ from scipy.sparse import issparse
 from skmax._samples.base import LOGIT_COST, LocalSamples, Maximum, Samples
 from skmax._samples.block import Block, Design, Float64Array
 from skmax._samples.dense import DenseBlock, DenseSamples
-from skmax._samples.device import DeviceBlock, DeviceSamples, twin_of
+from skmax._samples.device import DeviceBlock, DeviceSamples, explained_memory, twin_of
 from skmax._samples.sparse import SparseSamples
 from skmax._threads import Workers
 
@@ -26,6 +26,7 @@ __all__ = [
     "Maximum",
     "Samples",
     "dtypes_of",
+    "explained_memory",
     "local_samples",
     "product_dtype",
     "samples_of",

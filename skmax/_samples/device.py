@@ -9,13 +9,14 @@ device and this process otherwise are parameters and sums.
 import functools
 import operator
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skmax._arrays import Device, as_numpy
+from skmax._arrays import Device, as_numpy, is_foreign
 from skmax._samples.base import Samples, _weights_without
 from skmax._samples.block import Block, Float64Array
 from skmax._samples.dense import DenseSamples
@@ -41,6 +42,24 @@ def twin_of(kernel: Callable[..., Any]) -> Callable[[Callable[..., T]], Callable
         return twin
 
     return register
+
+
+@contextmanager
+def explained_memory(X: Any, n_logits: int) -> Iterator[None]:
+    """Raise a MemoryError that says what a fit to `X` needs, instead of the error of its library."""
+    try:
+        yield
+    except Exception as error:
+        if "OutOfMemory" not in type(error).__name__ or not is_foreign(X):
+            raise
+        (n_samples, n_features), name = X.shape, str(X.dtype).rpartition(".")[2]
+        size = n_samples * n_features * np.dtype("float16" if name == "bfloat16" else name).itemsize
+        raise MemoryError(
+            f"A fit to X of shape {(n_samples, n_features)} with {n_logits} logits needs more memory than {X.device} "
+            f"has left: besides the {size / 1e9:.2g} GB of X, of dtype {name}, up to {_TABLES * 2**-30:.0f} GB for "
+            f"blocks of rows, and a few matrices of shape {(n_features, n_features)}; cross-validation, also a copy of "
+            "the training rows of a fold. As float16, X would take half as much as float32."
+        ) from error
 
 
 @dataclass(eq=False, slots=True)
@@ -139,22 +158,11 @@ class DeviceSamples(Samples):
 
     def sum(self, kernel: Callable[..., T], *args: Any, cost: int) -> T:
         twin = TWINS.get(kernel)
-        try:
+        with explained_memory(self.X, self.n_logits):
             if twin is not None and (self.dtype == np.float32 or self.where.has_float64):
                 return twin(self, *args)
             parts = (part.on(self.workers).sum(kernel, *args, cost=cost) for part in self._parts())
             return functools.reduce(operator.add, parts)
-        except Exception as error:
-            if "OutOfMemory" not in type(error).__name__:
-                raise
-            shape, name = (self.n_samples, self.n_features), str(self.X.dtype).rpartition(".")[2]
-            size = self.n_samples * self.n_features * np.dtype("float16" if name == "bfloat16" else name).itemsize
-            raise MemoryError(
-                f"A fit to X of shape {shape} with {self.n_logits} logits needs more memory than {self.where.device} "
-                f"has left: besides the {size / 1e9:.2g} GB of X, of dtype {name}, up to {_TABLES * 2**-30:.0f} GB for "
-                f"blocks of rows, and a few matrices of shape {(self.n_columns, self.n_columns)}. As float16, X would "
-                "take half as much as float32."
-            ) from error
 
     def with_origin(self, origin: Float64Array) -> Self:
         return replace(self, origin=origin)
