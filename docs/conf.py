@@ -1,10 +1,8 @@
 """The documentation: `python -m sphinx -W docs docs/_build` builds it, without the network."""
 
-import ast
 import doctest
 import importlib.util
 import inspect
-import re
 import sys
 import tomllib
 import warnings
@@ -91,15 +89,6 @@ html_baseurl = URLS.get("Documentation", "")
 html_sidebars = {page.stem: [] for page in Path(__file__).parent.glob("*.md") if page.stem != "api"}
 
 
-def _fill_in_docstrings(app, page, source):
-    """In place of a line "docstring of FILE", FILE's."""
-
-    def docstring(match):
-        return ast.get_docstring(ast.parse((Path(app.srcdir).parent / match[1]).read_text()))
-
-    source[0] = re.sub(r"^docstring of (\S+)$", docstring, source[0], flags=re.MULTILINE)
-
-
 def _draw_displays(app, what, name, obj, options, lines):
     """The picture that the example in the docstring of a display draws, at the end of its page."""
     if what == "class" and name.endswith("Display"):
@@ -109,5 +98,4 @@ def _draw_displays(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    app.connect("source-read", _fill_in_docstrings)
     app.connect("autodoc-process-docstring", _draw_displays, priority=900)  # after numpydoc
