@@ -10,7 +10,9 @@ from pathlib import Path
 
 import skmax
 
-sys.path.insert(0, str(Path(__file__).parent))  # for the order of the gallery
+sys.path.insert(0, str(Path(__file__).parent))
+from story_order import SMALL_FIGURE
+
 URLS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"].get("urls", {})
 
 project = "skmax"
@@ -43,6 +45,9 @@ plot_html_show_formats = plot_html_show_source_link = False
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
+# Figures are five inches wide, so that letters of ten points can still be read on a screen of 390 pixels.
+plot_rcparams = {"figure.figsize": SMALL_FIGURE}
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
@@ -51,6 +56,8 @@ sphinx_gallery_conf = {
     "reference_url": {"skmax": None},
     "within_subsection_order": "story_order.StoryOrder",
     "abort_on_example_error": True,
+    "reset_modules": ("matplotlib", "story_order.small_figures"),
+    "image_srcset": ["2x"],
     "capture_repr": (),
     "download_all_examples": False,
     "show_signature": False,
