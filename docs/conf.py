@@ -1,10 +1,8 @@
 """The documentation: `python -m sphinx -W docs docs/_build` builds it, without the network."""
 
-import ast
 import doctest
 import importlib.util
 import inspect
-import re
 import sys
 import tomllib
 import warnings
@@ -12,7 +10,9 @@ from pathlib import Path
 
 import skmax
 
-sys.path.insert(0, str(Path(__file__).parent))  # for the order of the gallery
+sys.path.insert(0, str(Path(__file__).parent))
+from story_order import SMALL_FIGURE
+
 URLS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"].get("urls", {})
 
 project = "skmax"
@@ -45,6 +45,9 @@ plot_html_show_formats = plot_html_show_source_link = False
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
+# Figures are five inches wide, so that letters of ten points can still be read on a screen of 390 pixels.
+plot_rcparams = {"figure.figsize": SMALL_FIGURE}
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
@@ -53,6 +56,8 @@ sphinx_gallery_conf = {
     "reference_url": {"skmax": None},
     "within_subsection_order": "story_order.StoryOrder",
     "abort_on_example_error": True,
+    "reset_modules": ("matplotlib", "story_order.small_figures"),
+    "image_srcset": ["2x"],
     "capture_repr": (),
     "download_all_examples": False,
     "show_signature": False,
@@ -91,15 +96,6 @@ html_baseurl = URLS.get("Documentation", "")
 html_sidebars = {page.stem: [] for page in Path(__file__).parent.glob("*.md") if page.stem != "api"}
 
 
-def _fill_in_docstrings(app, page, source):
-    """In place of a line "docstring of FILE", FILE's."""
-
-    def docstring(match):
-        return ast.get_docstring(ast.parse((Path(app.srcdir).parent / match[1]).read_text()))
-
-    source[0] = re.sub(r"^docstring of (\S+)$", docstring, source[0], flags=re.MULTILINE)
-
-
 def _draw_displays(app, what, name, obj, options, lines):
     """The picture that the example in the docstring of a display draws, at the end of its page."""
     if what == "class" and name.endswith("Display"):
@@ -109,5 +105,4 @@ def _draw_displays(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    app.connect("source-read", _fill_in_docstrings)
     app.connect("autodoc-process-docstring", _draw_displays, priority=900)  # after numpydoc

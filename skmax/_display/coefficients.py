@@ -156,7 +156,7 @@ class CoefficientDisplay:
         n_classes, n_features = self.coef.shape
         # A band for each feature has room for a line of each class.
         height = 1.2 + n_features * (0.25 + 0.13 * n_classes)
-        [self.ax_] = axes_for(ax, across=True, figsize=(7.0, height))
+        [self.ax_] = axes_for(ax, across=True, figsize=(6.0, height))
         self.figure_ = self.ax_.figure
         for j in range(0, n_features, 2):
             self.ax_.axhspan(j - 0.5, j + 0.5, color="0.95", linewidth=0, zorder=0)

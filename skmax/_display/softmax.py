@@ -137,7 +137,7 @@ class SoftmaxDisplay:
         if len(logits) > _MOST_BARS:
             shown = np.argsort(-probability, kind="stable")[:_MOST_BARS]
         height = 1.2 + 0.28 * max(len(shown), 6)
-        self.ax_ = np.array(axes_for(ax, 2, across=True, figsize=(7.5, height)))
+        self.ax_ = np.array(axes_for(ax, 2, across=True, figsize=(6.0, height)))
         self.figure_ = self.ax_[0].figure
         place = np.arange(len(shown))
         # A class without weight in the training data has a logit of minus infinity, and gets no bar.
