@@ -21,7 +21,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from skmax import _kernels
+from skmax import _kernels, _sklearn
 from skmax._arrays import Device, as_numpy, check_foreign_X, is_foreign, is_in_memory, to_numpy
 from skmax._fit import Fit
 from skmax._path import Options, Watch
@@ -45,7 +45,6 @@ from skmax._sklearn import (
     Interval,
     Monitor,
     StrOptions,
-    check_same_namespace,
     doc_link_template,
 )
 from skmax._softmax import FloatArray, log_softmax, normalize_in_place
@@ -415,7 +414,7 @@ class BaseSoftmaxRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator
         check_is_fitted(self)
         device = Device.of(X)
         if device is not None or is_foreign(self.coef_):
-            check_same_namespace(X, self, attribute="coef_", method=method)
+            _sklearn.check_same_namespace(X, self, attribute="coef_", method=method)
         X = self._validate_X(X, reset=False)
         offset = check_offset(self._known_offset(offset), X.shape[0], self.classes_.shape[0])
         if is_foreign(X):

@@ -71,7 +71,8 @@ class Place:
 
 def place_of(name, monkeypatch):
     """The place of this name, for which scikit-learn's configuration has to dispatch."""
-    monkeypatch.setenv("SCIPY_ARRAY_API", "1")  # which scikit-learn asks for
+    pytest.importorskip("scipy", minversion="1.14")  # which scikit-learn asks for, and for the variable
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
     if name.startswith("torch"):
         torch = pytest.importorskip("torch")
         if name == "torch device":
