@@ -42,6 +42,7 @@ class Kind:
     turned: bool = False
     dtype: str = "float64"
     logit_size: float = 1.0  # of a typical logit
+    certain: bool = False  # whether each row is of its most probable class, by a margin at which 1 - p rounds to 1
 
     @property
     def n_logits(self):
@@ -53,6 +54,10 @@ KINDS = {
     "two classes, all": Kind(2, weighted=True, soft=True, offset=True, origin=True, turned=True),
     "two classes, no intercept, float32": Kind(2, fit_intercept=False, weighted=True, offset=True, dtype="float32"),
     "two classes, almost certain": Kind(2, soft=True, logit_size=60.0),
+    "two classes, certain": Kind(2, certain=True),
+    "certain": Kind(certain=True),
+    "certain, as distributions": Kind(certain=True, soft=True),
+    "certain, float32": Kind(weighted=True, certain=True, dtype="float32"),
     "three classes": Kind(),
     "three classes, float32": Kind(weighted=True, origin=True, dtype="float32"),
     "all": Kind(weighted=True, soft=True, offset=True, origin=True, turned=True),
@@ -108,11 +113,15 @@ def data_of(kind, place):
         X = X if kind.dtype == "bfloat16" else X.astype(kind.dtype)
     if kind.dtype != "bool":
         X[5] *= 6  # far from the others, and without weight if there are weights
+    how = {"n_classes": kind.n_classes, "n_logits": kind.n_logits, "fit_intercept": kind.fit_intercept}
+    if kind.certain:
+        return certain_data(kind, place, rng, how)
     target = rng.integers(0, kind.n_classes, size=N_ROWS)
     target[: kind.n_classes] = np.arange(kind.n_classes)
     if kind.soft:
         target = rng.dirichlet(np.ones(kind.n_classes), size=N_ROWS)
         target[3], target[7] = np.eye(kind.n_classes)[[1, 0]]
+        target *= rng.uniform(1 - 1e-7, 1 + 1e-7, size=(N_ROWS, 1))  # sums that are not exactly 1, as users have them
     weight = None
     if kind.weighted:
         weight = rng.uniform(0.1, 2, size=N_ROWS)
@@ -120,7 +129,6 @@ def data_of(kind, place):
     offset = None
     if kind.offset:
         offset = rng.normal(size=(N_ROWS, kind.n_classes)[: 1 if kind.n_classes == 2 else 2])
-    how = {"n_classes": kind.n_classes, "n_logits": kind.n_logits, "fit_intercept": kind.fit_intercept}
     remote = DeviceSamples.of(on_device(place, X, kind.dtype), target, weight, offset=offset, **how)
     local = dataclasses.replace(local_samples(X, target, weight, offset=offset, **how), dtype=remote.dtype)
     origin = np.zeros(kind.n_features)
@@ -138,6 +146,25 @@ def data_of(kind, place):
     size = np.abs(centred @ theta[:, : kind.n_features].T).mean()
     theta *= kind.logit_size / size
     step, positive, root = rng.normal(size=shape), rng.uniform(0.5, 2, size=shape), rng.uniform(size=N_ROWS)
+    return Data(local, remote, theta, step, columns, positive, root)
+
+
+def certain_data(kind, place, rng, how):
+    """Rows far from the boundaries of the classes that the parameters predict, so that all residuals are tiny."""
+    X = rng.normal(size=(50 * N_ROWS, kind.n_features))
+    theta = 40 * rng.normal(size=(kind.n_logits, kind.n_features + 1))
+    logits = X @ theta[:, :-1].T + theta[:, -1]
+    if kind.n_logits == 1:
+        logits = np.column_stack([np.zeros(len(X)), logits])
+    far = np.argsort(-np.diff(np.sort(logits, axis=1)[:, -2:], axis=1)[:, 0])[:N_ROWS]
+    X, target = X[far].astype(kind.dtype), logits[far].argmax(axis=1)
+    if kind.soft:
+        target = np.eye(kind.n_classes)[target]
+    weight = rng.uniform(0.1, 2, size=N_ROWS) if kind.weighted else None
+    remote = DeviceSamples.of(on_device(place, X, kind.dtype), target, weight, **how)
+    local = local_samples(X, target, weight, **how)
+    columns = ColumnStats(X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64))
+    step, positive, root = rng.normal(size=theta.shape), rng.uniform(0.5, 2, size=theta.shape), rng.uniform(size=N_ROWS)
     return Data(local, remote, theta, step, columns, positive, root)
 
 
