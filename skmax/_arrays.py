@@ -106,7 +106,9 @@ def is_foreign(array: Any) -> bool:
     """Whether `array` belongs to a library other than NumPy that follows the array API standard."""
     if not _sklearn.HAS_ARRAY_API or isinstance(array, np.ndarray | np.generic):
         return False
-    return _sklearn.is_torch_array(array) or hasattr(type(array), "__array_namespace__")
+    # PyTorch's arrays, and CuPy's before version 14, lack the method of the standard.
+    known = _sklearn.is_torch_array(array) or _sklearn.is_cupy_array(array)
+    return known or hasattr(type(array), "__array_namespace__")
 
 
 def is_in_memory(array: Any) -> bool:

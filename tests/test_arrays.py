@@ -9,6 +9,8 @@ import copy
 import dataclasses
 import functools
 import pickle
+import sys
+import types
 import warnings
 from typing import Any
 
@@ -761,6 +763,14 @@ def test_an_array_on_a_device_needs_dispatch(place):
             result = getattr(model, method)(X)
             assert isinstance(result, np.ndarray)
             np.testing.assert_allclose(result, getattr(plain, method)(X), rtol=1e-9, atol=1e-12)
+
+
+def test_arrays_of_a_cupy_that_lacks_the_method_of_the_standard_are_known(monkeypatch):
+    library = types.ModuleType("cupy")
+    library.ndarray = type("ndarray", (), {})
+    monkeypatch.setitem(sys.modules, "cupy", library)
+    assert is_foreign(library.ndarray())
+    assert not is_foreign(object())
 
 
 @pytest.mark.parametrize("name", ["strict", "torch"])
