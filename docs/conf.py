@@ -8,6 +8,8 @@ import tomllib
 import warnings
 from pathlib import Path
 
+from PIL import Image
+
 import skmax
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -48,6 +50,7 @@ copybutton_prompt_is_regexp = True
 # Figures are five inches wide, so that letters of ten points can still be read on a screen of 390 pixels.
 plot_rcparams = {"figure.figsize": SMALL_FIGURE}
 
+THUMBNAIL = 400, 280
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
@@ -58,6 +61,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "reset_modules": ("matplotlib", "story_order.small_figures"),
     "image_srcset": ["2x"],
+    "thumbnail_size": THUMBNAIL,
     "capture_repr": (),
     "download_all_examples": False,
     "show_signature": False,
@@ -96,6 +100,17 @@ html_baseurl = URLS.get("Documentation", "")
 html_sidebars = {page.stem: [] for page in Path(__file__).parent.glob("*.md") if page.stem != "api"}
 
 
+def _crop_thumbnails(app):
+    """In the gallery, the upper part of a tall picture, which as a whole would be a narrow strip."""
+    images = Path(app.srcdir) / "gallery" / "images"
+    width, height = THUMBNAIL
+    for thumbnail in (images / "thumb").glob("*_thumb.png"):
+        with Image.open(images / thumbnail.name.replace("_thumb", "_001")) as picture:
+            if picture.height > picture.width:
+                upper = picture.crop((0, 0, picture.width, picture.width * height // width))
+                upper.resize(THUMBNAIL, Image.Resampling.LANCZOS).save(thumbnail)
+
+
 def _draw_displays(app, what, name, obj, options, lines):
     """The picture that the example in the docstring of a display draws, at the end of its page."""
     if what == "class" and name.endswith("Display"):
@@ -105,4 +120,5 @@ def _draw_displays(app, what, name, obj, options, lines):
 
 
 def setup(app):
+    app.connect("builder-inited", _crop_thumbnails, priority=900)  # after the gallery
     app.connect("autodoc-process-docstring", _draw_displays, priority=900)  # after numpydoc
