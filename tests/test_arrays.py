@@ -257,7 +257,7 @@ METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 
 @pytest.mark.parametrize(
     ("place", "single"),
-    [("device1", False), ("device1", True), ("no_float64", True), ("torch", True), ("torch device", False)],
+    [("device1", False), ("no_float64", True), ("torch", True), ("torch device", False)],
     indirect=["place"],
 )
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("one class", "separated, no penalty")])
@@ -667,7 +667,7 @@ def numbers_of(result):
     return [number for part in parts if not isinstance(part, str | type(None)) for number in numbers_of(part)]
 
 
-@in_float64
+@on_device1
 def test_displays_show_models_wherever_they_are(place):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")

@@ -75,8 +75,8 @@ KINDS = {
 }
 # Where an array may be, and the dtypes of X there.
 PLACES = {
-    "device1": {"float64", "float32", "uint8", "int8", "bool"},
-    "no_float64": {"float32", "uint8", "int8", "bool"},
+    "device1": {"float64", "float32", "uint8"},
+    "no_float64": {"float32"},
     "torch": {"float64", "float32", "float16", "bfloat16", "uint8", "int8", "bool"},
 }
 
