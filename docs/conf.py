@@ -1,18 +1,20 @@
 """The documentation: `python -m sphinx -W docs docs/_build` builds it, without the network."""
 
-import ast
 import doctest
 import importlib.util
 import inspect
-import re
 import sys
 import tomllib
 import warnings
 from pathlib import Path
 
+from PIL import Image
+
 import skmax
 
-sys.path.insert(0, str(Path(__file__).parent))  # for the order of the gallery
+sys.path.insert(0, str(Path(__file__).parent))
+from story_order import SMALL_FIGURE
+
 URLS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"].get("urls", {})
 
 project = "skmax"
@@ -45,6 +47,10 @@ plot_html_show_formats = plot_html_show_source_link = False
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
+# Figures are five inches wide, so that letters of ten points can still be read on a screen of 390 pixels.
+plot_rcparams = {"figure.figsize": SMALL_FIGURE}
+
+THUMBNAIL = 400, 280
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
@@ -53,6 +59,9 @@ sphinx_gallery_conf = {
     "reference_url": {"skmax": None},
     "within_subsection_order": "story_order.StoryOrder",
     "abort_on_example_error": True,
+    "reset_modules": ("matplotlib", "story_order.small_figures"),
+    "image_srcset": ["2x"],
+    "thumbnail_size": THUMBNAIL,
     "capture_repr": (),
     "download_all_examples": False,
     "show_signature": False,
@@ -91,13 +100,15 @@ html_baseurl = URLS.get("Documentation", "")
 html_sidebars = {page.stem: [] for page in Path(__file__).parent.glob("*.md") if page.stem != "api"}
 
 
-def _fill_in_docstrings(app, page, source):
-    """In place of a line "docstring of FILE", FILE's."""
-
-    def docstring(match):
-        return ast.get_docstring(ast.parse((Path(app.srcdir).parent / match[1]).read_text()))
-
-    source[0] = re.sub(r"^docstring of (\S+)$", docstring, source[0], flags=re.MULTILINE)
+def _crop_thumbnails(app):
+    """In the gallery, the upper part of a tall picture, which as a whole would be a narrow strip."""
+    images = Path(app.srcdir) / "gallery" / "images"
+    width, height = THUMBNAIL
+    for thumbnail in (images / "thumb").glob("*_thumb.png"):
+        with Image.open(images / thumbnail.name.replace("_thumb", "_001")) as picture:
+            if picture.height > picture.width:
+                upper = picture.crop((0, 0, picture.width, picture.width * height // width))
+                upper.resize(THUMBNAIL, Image.Resampling.LANCZOS).save(thumbnail)
 
 
 def _draw_displays(app, what, name, obj, options, lines):
@@ -109,5 +120,5 @@ def _draw_displays(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    app.connect("source-read", _fill_in_docstrings)
+    app.connect("builder-inited", _crop_thumbnails, priority=900)  # after the gallery
     app.connect("autodoc-process-docstring", _draw_displays, priority=900)  # after numpydoc

@@ -1,4 +1,9 @@
-"""The order of the gallery: beginners first, then by what one wants to do."""
+"""The order of the gallery: beginners first, then by what one wants to do. And the size of its figures."""
+
+import matplotlib.pyplot as plt
+
+# In inches: letters of ten points can then be read on a screen of 390 pixels.
+SMALL_FIGURE = 5, 3.8
 
 STORIES = [
     # first steps
@@ -42,3 +47,8 @@ class StoryOrder:
 
     def __repr__(self):
         return "StoryOrder"  # the same in each build, for Sphinx to see that nothing changed
+
+
+def small_figures(gallery_conf, file):
+    """Called before each example: the size of the figures whose size the example leaves to Matplotlib."""
+    plt.rcParams["figure.figsize"] = SMALL_FIGURE

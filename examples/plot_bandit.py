@@ -39,7 +39,7 @@ def play(temperature, seed=0):
 
 
 temperatures = [0.01, 0.05, 0.1, 1.0]
-figure, left = plt.subplots(figsize=(6.4, 4), layout="constrained")
+figure, left = plt.subplots(figsize=(5, 3.8), layout="constrained")
 print(f"mean reward of a play (the best arm: {pays.max():.2f}, arms at random: {pays.mean():.2f})")
 for temperature in temperatures:
     best, mean_pay = play(temperature)
@@ -79,7 +79,7 @@ print(f"predict_proba as policy   {as_fitted:.3f}")
 print(f"the most probable, always {value[0]:.3f}")
 print(f"the best for each visitor {acceptance.max(axis=1).mean():.3f}")
 
-figure, right = plt.subplots(figsize=(6.4, 4), layout="constrained")
+figure, right = plt.subplots(figsize=(5, 3.8), layout="constrained")
 right.semilogx(temperatures, value, "o-", markersize=4, label="softmax(logits / temperature)")
 right.plot(1, as_fitted, "C3s", label="predict_proba")
 right.axhline(acceptance.mean(), color="0.5", linestyle="--", label="at random")

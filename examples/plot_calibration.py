@@ -46,7 +46,7 @@ def reliability(model):
     return np.array([confidence[g].mean() for g in groups]), np.array([right[g].mean() for g in groups])
 
 
-figure, panels = plt.subplots(1, len(models), figsize=(3.6 * len(models), 3.8), sharey=True, layout="constrained")
+figure, panels = plt.subplots(len(models), 1, figsize=(5, 3.2 * len(models)), sharex=True, layout="constrained")
 print(f"{'':37}{'accuracy':>9}{'confidence':>12}{'calibration error':>19}{'log loss':>10}")
 for axes, (name, model) in zip(panels, models.items(), strict=True):
     model.fit(X_train, y_train)
@@ -57,7 +57,7 @@ for axes, (name, model) in zip(panels, models.items(), strict=True):
     axes.plot([0, 1], [0, 1], "0.6", linewidth=1)
     axes.plot(confidence, right, "o-")
     axes.fill_between(confidence, confidence, right, alpha=0.2)
-    axes.set(xlabel="probability given", xlim=(0.2, 1.02), ylim=(0.2, 1.02))
+    axes.set(ylabel="share that is right", xlim=(0.2, 1.02), ylim=(0.2, 1.02))
     axes.set_title(f"{name}\ncalibration error {error:.3f}", fontsize=10)
-panels[0].set_ylabel("share that is right")
+panels[-1].set_xlabel("probability given")
 plt.show()

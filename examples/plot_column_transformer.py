@@ -91,7 +91,7 @@ print(X_test.join(y_test).join(prediction.round(3)).head(6).to_string())
 
 coef = pd.DataFrame(softmax_regression.coef_, model.classes_, softmax_regression.feature_names_in_)
 spread = model[:-1].transform(X_train).std()
-figure, axes = plt.subplots(figsize=(8.6, 4.8), layout="constrained")
+figure, axes = plt.subplots(figsize=(5, 6), layout="constrained")
 for k, (name, color) in enumerate(zip(model.classes_, ["tab:green", "tab:orange", "tab:blue"], strict=True)):
     position = np.arange(coef.shape[1]) + 0.22 * (k - 1)
     axes.plot(coef.loc[name] * spread, position, "o", color=color, label=f"{name}, fitted")
@@ -101,9 +101,7 @@ for row in range(1, coef.shape[1]):
 axes.axvline(0, color="0.6", lw=0.8)
 axes.set_yticks(np.arange(coef.shape[1]), coef.columns)
 axes.invert_yaxis()
-axes.set(
-    xlabel="coefficient × standard deviation of the column (logits)", title="How people travel to work (simulated)"
-)
-axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+axes.set(xlabel="coefficient × standard deviation (logits)", title="How people travel to work (simulated)")
+figure.legend(loc="outside lower center", ncols=3, columnspacing=1, frameon=False)
 
 plt.show()

@@ -27,16 +27,15 @@ for model in models:
     accuracy = model.score(X_test, y_test)
     print(f"{model.weight_decay:12g}{np.abs(model.coef_).max():16.3f}{accuracy:15.3f}{loss:15.3f}")
 
-figure, table = plt.subplots(3, 10, figsize=(10, 3.6), layout="constrained")
-for row, model in zip(table, models, strict=True):
+figure = plt.figure(figsize=(5, 8.5), layout="constrained")
+for part, model in zip(figure.subfigures(3, 1), models, strict=True):
+    part.suptitle(f"weight decay {model.weight_decay:g}")
     limit = np.abs(model.coef_).max()
-    for axes, digit, weights in zip(row, model.classes_, model.coef_, strict=True):
+    table = part.subplots(2, 5)
+    for axes, digit, weights in zip(table.flat, model.classes_, model.coef_, strict=True):
         colours = axes.imshow(weights.reshape(8, 8), cmap="RdBu_r", vmin=-limit, vmax=limit)
-        axes.set(xticks=[], yticks=[])
-        if model is models[0]:
-            axes.set_title(digit)
-    row[0].set_ylabel(f"decay\n{model.weight_decay:g}", rotation=0, ha="right", va="center")
-    figure.colorbar(colours, ax=row, label="weight", ticks=[-0.9 * limit, 0, 0.9 * limit], format="%.2g", aspect=8)
+        axes.set(title=digit, xticks=[], yticks=[])
+    part.colorbar(colours, ax=table, label="weight", ticks=[-0.9 * limit, 0, 0.9 * limit], format="%.2g")
 
 # %%
 # The logit of an image is the sum over its pixels of ink times weight. A prediction can therefore be broken down by
@@ -53,13 +52,13 @@ bias = model.intercept_[taken] - model.intercept_[true]
 print(f"\nA {true} taken for a {taken}: {probability[i, taken]:.3f} against {probability[i, true]:.3f}.")
 print(f"The logits differ by {evidence.sum() + bias:.2f}: {evidence.sum():.2f} from its pixels, {bias:.2f} intercepts.")
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(6, 3.2), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(5, 2.7), layout="constrained")
 left.imshow(X_test[i].reshape(8, 8), cmap="Greys")
-left.set_title(f"true {true}, taken for {taken}")
+left.set_title(f"true {true},\ntaken for {taken}")
 limit = np.abs(evidence).max()
 picture = right.imshow(evidence.reshape(8, 8), cmap="RdBu_r", vmin=-limit, vmax=limit)
-right.set_title(f"for {taken} (red) or {true} (blue)")
-figure.colorbar(picture, ax=right, label="part of the logits' difference", shrink=0.85)
+right.set_title(f"for {taken} (red)\nor {true} (blue)")
+figure.colorbar(picture, ax=right, label="part of the difference", shrink=0.85)
 for axes in left, right:
     axes.set(xticks=[], yticks=[])
 plt.show()

@@ -70,17 +70,14 @@ print(f"\nLogisticRegression(C={1 / (best * n):.2e}): probabilities differ by at
 # %%
 # With too little weight decay the model overfits; with ever more, it only predicts the frequencies of the classes.
 
-figure, axes = plt.subplots(figsize=(7.5, 4.8), layout="constrained")
+figure, axes = plt.subplots(figsize=(5, 4.8), layout="constrained")
 axes.fill_between(weight_decays, loss - standard_error, loss + standard_error, alpha=0.3, label="± 1 standard error")
 axes.plot(weight_decays, loss, ".-", label=f"mean of {n_folds} folds")
 axes.plot(best, loss[search.best_index_], "o", color="tab:red", label=f"chosen: {best:.0e}")
 axes.axvline(1 / n, color="0.4", ls="--", label=f"default: 1/n = {1 / n:.1e}")
-axes.set(xscale="log", xlabel="weight_decay", ylabel="log loss of the fold left out (nats per digit)")
-axes.set_title("Cross-validated log loss of handwritten digits")
-axes.legend(loc="upper left", bbox_to_anchor=(0.43, 1))
+axes.set(xscale="log", xlabel="weight_decay", ylabel="log loss of the fold left out")
+axes.legend(loc="upper center")
 low, high = axes.get_xlim()
-axes.twiny().set(
-    xscale="log", xlim=(1 / (low * n), 1 / (high * n)), xlabel=f"C of LogisticRegression = 1 / (weight_decay × {n})"
-)
+axes.twiny().set(xscale="log", xlim=(1 / (low * n), 1 / (high * n)), xlabel=f"C = 1 / (weight_decay × {n})")
 
 plt.show()

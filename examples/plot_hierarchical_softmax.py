@@ -95,12 +95,13 @@ flat = judge("flat", SoftmaxRegression(), *rows)
 numbers = [5, 10, 20, 40, 80]
 trees = [judge(f"{n_groups} groups", TwoLevels(n_groups), *rows) for n_groups in numbers]
 
-figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+figure, panels = plt.subplots(2, 1, figsize=(5, 6), sharex=True, layout="constrained")
 for axes, column, label in zip(panels, (0, 1), ("seconds of a fit", "log loss, rows left out"), strict=True):
     axes.plot(numbers, [tree[column] for tree in trees], "o-", label="two levels")
     axes.axhline(flat[column], color="0.4", linestyle="--", label="flat")
-    axes.set(xlabel="groups", ylabel=label, xscale="log", ylim=(0, None))
+    axes.set(ylabel=label, xscale="log", ylim=(0, None))
     axes.set_xticks(numbers, numbers)
     axes.minorticks_off()
 panels[0].legend()
+panels[-1].set_xlabel("groups")
 plt.show()

@@ -37,7 +37,7 @@ X = {"pixels": pictures.reshape(-1, 64), "embedding": embed(pictures)}
 train, test = train_test_split(np.arange(len(y)), test_size=0.5, stratify=y, random_state=0)
 
 print(f"{'':10}{'columns':>8}{'weight decay':>14}{'log loss: left out':>20}{'test':>7}{'accuracy':>10}")
-figure, panels = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
+figure, panels = plt.subplots(2, 1, figsize=(5, 7.5), sharey=True, layout="constrained")
 for axes, (name, rows) in zip(panels, X.items(), strict=True):
     probe = SoftmaxRegressionCV(15).fit(rows[train], y[train])
     accuracy = np.mean(probe.predict(rows[test]) == y[test])

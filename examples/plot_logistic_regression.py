@@ -92,8 +92,8 @@ for name, (X, y) in {**raw, "digits, standardised": scaled}.items():
 
 X, y = raw["wine"]
 softmax_regression = models["SoftmaxRegression()"].fit(X, y)
-figure, axes = plt.subplots(1, 2, figsize=(9.5, 5), sharex=True, sharey=True, layout="constrained")
-figure.suptitle("Coefficients of LogisticRegression against those of SoftmaxRegression, raw wine data")
+figure, axes = plt.subplots(2, 1, figsize=(5, 9), sharex=True, sharey=True, layout="constrained")
+figure.suptitle("Coefficients on raw wine data,\nin logits per standard deviation")
 for ax, label in zip(axes, ["LogisticRegression()", 'LogisticRegression(solver="newton-cholesky")'], strict=True):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -102,11 +102,10 @@ for ax, label in zip(axes, ["LogisticRegression()", 'LogisticRegression(solver="
         x_axis, y_axis = (m.coef_[k] * X.std(axis=0) for m in (softmax_regression, model))
         ax.plot(x_axis, y_axis, "o", alpha=0.7, label=f"class {k}")
     ax.axline((0, 0), slope=1, color="0.6", lw=0.8, zorder=0)
-    ax.set(
-        xlabel="SoftmaxRegression() (logits per standard deviation)", ylabel=f"{label}\n(logits per standard deviation)"
-    )
+    ax.set_ylabel(label.replace("(solver", "(\nsolver"))
     n_iter = np.max(model.n_iter_)
     ax.set(title=f"{n_iter} iterations, {'converged' if n_iter < model.max_iter else 'not converged'}", aspect="equal")
 axes[0].legend()
+axes[-1].set_xlabel("SoftmaxRegression()")
 
 plt.show()

@@ -91,7 +91,7 @@ print(f"\nweight decay {scaling.weight_decay_:.2g}, best of {len(scaling.weight_
 # The figure shows what the fit adds to the identity divided by the temperature t. Off the diagonal are the pairs of
 # classes that the network confuses.
 
-figure, axes = plt.subplots(figsize=(5.4, 4.4), layout="constrained")
+figure, axes = plt.subplots(figsize=(5, 4.2), layout="constrained")
 change = scaling.coef_ - np.eye(26) / temperature
 image = axes.imshow(change, cmap="RdBu_r", vmin=-np.abs(change).max(), vmax=np.abs(change).max())
 axes.set(xlabel="logit of the network", ylabel="logit after matrix scaling")

@@ -66,7 +66,7 @@ for name, factor in {"all penalised": None, "the treatment free": {"treated": 0.
         print(f"{name:28}{decay:14.4f}{np.mean(effects):9.2f}{np.std(effects):12.2f}{np.mean(losses):10.3f}")
 
 # %%
-figure, axes = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+figure, axes = plt.subplots(figsize=(5, 4), layout="constrained")
 for name, (mean, spread) in ((name, values.T) for name, values in found.items()):
     [line] = axes.plot(DECAYS, mean, "o-", label=name)
     axes.fill_between(DECAYS, mean - spread, mean + spread, color=line.get_color(), alpha=0.2)

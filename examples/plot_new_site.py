@@ -67,7 +67,7 @@ for name, column in zip(models, losses.T, strict=True):
     print(f"{name:44}{column.mean():8.3f}{np.sum(column == losses.min(axis=1)):6} sites")
 
 # %%
-figure, axes = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+figure, axes = plt.subplots(figsize=(5, 4), layout="constrained")
 order = losses[:, 0].argsort()
 for name, column, marker in zip(models, losses.T, "os^D", strict=True):
     axes.plot(column[order], marker, label=name)

@@ -65,7 +65,7 @@ solvers = {
         [1, 2, 3, 4, 6, 8, 12, 16],
     ),
 }
-figure, panels = plt.subplots(1, 3, figsize=(11, 4.3), sharey=True, layout="constrained")
+figure, panels = plt.subplots(3, 1, figsize=(5, 9), sharex=True, sharey=True, layout="constrained")
 for axes, (name, (X, y)) in zip(panels, sets.items(), strict=True):
     curves = {label: curve(make, numbers, X, y, seconds=2) for label, (make, numbers) in solvers.items()}
     best = min(points[:, 1].min() for points in curves.values())
@@ -77,10 +77,10 @@ for axes, (name, (X, y)) in zip(panels, sets.items(), strict=True):
         print(f"{label:36}" + "".join(f"{1000 * t.min():10.1f}" if len(t) else f"{'-':>10}" for t in first))
         axes.loglog(1000 * points[:, 0], np.maximum(points[:, 1] - best, 1e-9), "o-", markersize=4, label=label)
     print()
-    axes.set(xlabel="time, ms", title=f"{name}: {n_parameters} parameters")
+    axes.set(ylabel="above the best found", title=f"{name}: {n_parameters} parameters")
     axes.axhline(1e-6, color="0.7", linewidth=1, zorder=0)
-panels[0].set_ylabel("objective above the best found")
-figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+panels[-1].set_xlabel("time, ms")
+figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center")
 
 # %%
 # ``lbfgs`` suffers from raw columns: on each table it takes the longest to come within 1e-6 of the minimum, or does not

@@ -66,13 +66,13 @@ for what, rows in tests.items():
 right = [(model.predict(X_test).astype(str) == y_test.astype(str)).mean() for model in models.values()]
 print(f"\n{'accuracy on known digits':26}" + "".join(f"{share:22.3f}" for share in right))
 
-figure, panels = plt.subplots(2, 1, figsize=(7.5, 5.5), sharex=True, layout="constrained")
+figure, panels = plt.subplots(2, 1, figsize=(5, 6.5), sharex=True, layout="constrained")
 for axes, (name, model) in zip(panels, models.items(), strict=True):
     for what, rows in tests.items():
         value = np.sort(confidence(model, rows))
         axes.plot(value, np.linspace(0, 1, len(value)), label=what)
     axes.axvline(thresholds[name], color="0.3", linestyle="--", linewidth=1)
     axes.set(ylabel="share of images below", title=name, xlim=(0, 1))
-panels[1].set_xlabel("highest probability of a known digit (dashed: the threshold)")
-panels[0].legend(loc="upper left", fontsize=9)
+panels[1].set_xlabel("highest probability of a known digit\n(dashed: the threshold)")
+panels[0].legend(loc="upper left")
 plt.show()

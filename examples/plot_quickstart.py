@@ -75,19 +75,19 @@ top = model.predict_top_k(X_test, k=2)
 wrong = (top[:, 0] != y_test).nonzero()[0]
 wrong = wrong[probability[wrong].max(axis=1).argsort()[::-1]]
 
-figure = plt.figure(figsize=(11, 5.4), layout="constrained")
-left, right = figure.subfigures(1, 2, width_ratios=[1.05, 1])
-axes = left.subplots()
+figure = plt.figure(figsize=(5, 10), layout="constrained")
+upper, lower = figure.subfigures(2, 1, height_ratios=[1, 1.1])
+axes = upper.subplots()
 display = ConfusionMatrixDisplay.from_predictions(y_test, top[:, 0], ax=axes, cmap="Blues", colorbar=False)
 for text in display.text_.ravel():
     text.set_visible(text.get_text() != "0")
 axes.set(xlabel="predicted digit", ylabel="true digit")
-axes.set_title(f"{len(y_test)} test digits, {len(y_test) - len(wrong)} of them right (blank: 0)")
+axes.set_title(f"{len(y_test)} test digits, {len(y_test) - len(wrong)} of them right\n(blank: 0)")
 
-right.suptitle("The nine surest mistakes: true digit, two highest probabilities", fontsize=11)
-for axes, i in zip(right.subplots(3, 3).ravel(), wrong, strict=False):
+lower.suptitle("The nine surest mistakes:\ntrue digit, two highest probabilities")
+for axes, i in zip(lower.subplots(3, 3).ravel(), wrong, strict=False):
     axes.imshow(X_test[i].reshape(8, 8), cmap="Greys")
-    guesses = "   ".join(f"{digit}: {probability[i, digit]:.2f}" for digit in top[i])
+    guesses = "  ".join(f"{digit}: {probability[i, digit]:.2f}" for digit in top[i])
     axes.set_title(f"true {y_test[i]}\n{guesses}", fontsize=9)
     axes.set(xticks=[], yticks=[])
 

@@ -89,14 +89,14 @@ for k, title in enumerate(["log loss, true labels", "accuracy, true labels", "cr
 # uncertain as they are: its log loss on the true labels is worse, though its accuracy is not. It still predicts better
 # how the annotators vote, if that is the question.
 
-figure, axes = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
+figure, axes = plt.subplots(figsize=(5, 4.8), layout="constrained")
 position = -np.arange(len(settings))
 for k, shift, marker, label in (0, 0.1, "o", "the true labels"), (2, -0.1, "s", "how annotators vote"):
     axes.errorbar(mean_gain[k], position + shift, xerr=se_gain[k], fmt=marker, capsize=4, label=label)
 axes.axvline(0, color="0.4", ls="--")
 names = ["clear pictures", "noisy pictures", "very noisy pictures", "clear pictures,\ninexperienced annotators"]
 axes.set_yticks(position, [f"{name}\n({e:.0%} of votes wrong)" for name, e in zip(names, error.mean(1), strict=True)])
-axes.set(title="Gain of soft targets over majority vote", xlabel="log loss saved ± s.e. (nats per digit)", ymargin=0.12)
-axes.legend(title="in predicting", loc="upper left")
+axes.set(title="Gain of soft targets over majority vote", xlabel="log loss saved ± standard error", ymargin=0.12)
+figure.legend(title="in predicting", loc="outside lower center", ncols=2)
 
 plt.show()

@@ -79,12 +79,11 @@ model = default[-1]
 for part, coef in zip(model.classes_, model.coef_, strict=True):
     print(f"{part:24}" + " ".join(words[np.argsort(-coef)[:7]]))
 
-figure, table = plt.subplots(3, 4, figsize=(11, 7.5), sharex=True, layout="constrained")
+figure, table = plt.subplots(6, 2, figsize=(5, 11), sharex=True, layout="constrained")
 for axes, part, coef in zip(table.ravel(), model.classes_, model.coef_, strict=True):
     strongest = np.argsort(coef)[-7:]
     axes.barh(words[strongest], coef[strongest], color="C0")
-    axes.set_title(part, fontsize=10)
-    axes.tick_params(labelsize=8.5)
+    axes.set_title(part, fontsize=11, loc="right")
 for axes in table[-1]:
     axes.set_xlabel("coefficient")
 plt.show()

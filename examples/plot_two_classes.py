@@ -48,7 +48,7 @@ print(f"a logit for each class, twice the weight decay: largest difference {np.a
 # The figure shows, by logit, the rows of each class and the probability of the second class.
 
 logit = ours.decision_function(X)
-figure, (top, bottom) = plt.subplots(2, 1, figsize=(7, 5), sharex=True, height_ratios=[2, 1], layout="constrained")
+figure, (top, bottom) = plt.subplots(2, 1, figsize=(5, 5.5), sharex=True, height_ratios=[2, 1], layout="constrained")
 order = np.argsort(logit)
 top.plot(logit[order], ours.predict_proba(X)[order, 1], "k", label="logistic function of the logit")
 edges = np.linspace(-12, 12, 25)
@@ -57,7 +57,7 @@ inside = np.digitize(np.clip(logit, -11.99, 11.99), edges) - 1
 share = [y[inside == k].mean() if (inside == k).any() else np.nan for k in range(len(middle))]
 top.plot(middle, share, "C1o", label="share of benign among the rows near")
 top.set(ylabel="probability of benign", xlim=(-12, 12))
-top.legend(loc="upper left")
+top.legend(loc="lower center", bbox_to_anchor=(0.5, 1))
 for k, name in enumerate(["malignant", "benign"]):
     bottom.hist(np.clip(logit[y == k], -12, 12), edges, alpha=0.7, label=name)
 bottom.set(xlabel="logit", ylabel="rows")

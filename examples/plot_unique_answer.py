@@ -66,7 +66,7 @@ def objective(shared, own, weight_decay):
     return log_loss(y, probability) + weight_decay / 2 * (coef**2).sum()
 
 
-figure, panels = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
+figure, panels = plt.subplots(2, 1, figsize=(5, 7), sharex=True, layout="constrained")
 for axes, decay in zip(panels, (0.0, weight_decay), strict=True):
     surface = np.array([[objective(a, b, decay) for a in along] for b in across])
     levels = surface.min() + np.geomspace(0.002, 2, 12)
@@ -76,7 +76,7 @@ for axes, decay in zip(panels, (0.0, weight_decay), strict=True):
         axes.plot(along[column], across[row], "C3o", label="the minimum")
     else:
         axes.axhline(across[row], color="C3", label="all of these are minima")
-    axes.set(xlabel="added to all three classes", title=f"weight decay {decay:g}")
+    axes.set(ylabel="added to the last class", title=f"weight decay {decay:g}")
     axes.legend(loc="upper right")
-panels[0].set_ylabel("added to the last class")
+panels[-1].set_xlabel("added to all three classes")
 plt.show()

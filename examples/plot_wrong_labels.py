@@ -46,15 +46,15 @@ print(f"among as many with the largest training loss: {with_themselves:.0%}")
 # The figure shows the first sixteen rows, with their label and the prediction of the model without them, and the first
 # eight whose labels were not replaced: digits that are hard to read.
 
-figure = plt.figure(figsize=(7.5, 6.5), layout="constrained")
-upper, lower = figure.subfigures(2, 1, height_ratios=[1.5, 1])
+figure = plt.figure(figsize=(5, 9), layout="constrained")
+upper, lower = figure.subfigures(2, 1, height_ratios=[2, 1])
 as_they_came = [i for i in suspects if noisy[i] == y[i]]
-for axes, i in zip(upper.subplots(3, 8).flat, [*suspects[:16], *as_they_came[:8]], strict=True):
+for axes, i in zip(upper.subplots(6, 4).flat, [*suspects[:16], *as_they_came[:8]], strict=True):
     axes.imshow(X[i].reshape(8, 8), cmap="gray_r")
     color = "C3" if noisy[i] != y[i] else "C0"
-    axes.set_title(f"{noisy[i]}, not {rows.probability[i].argmax()}?", fontsize=9, color=color)
+    axes.set_title(f"{noisy[i]}, not {rows.probability[i].argmax()}?", fontsize=10, color=color)
     axes.set_axis_off()
-upper.suptitle("label and prediction without the row (red: label replaced, blue: original label)", fontsize=10)
+upper.suptitle("label, and prediction without the row\n(red: label replaced, blue: original label)")
 
 axes = lower.subplots()
 share = np.arange(1, len(y) + 1) / len(y)

@@ -1,8 +1,7 @@
 """The columns of X: their means and scales, and which of them are independent."""
 
-import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from skmax._samples import Block, Float64Array, LocalSamples, Samples
+from skmax._softmax import Parameters
 
 _SMALLEST = 1e-145
 
@@ -124,7 +124,7 @@ class ColumnStats:
                 whole[rest, np.arange(len(rest))] = 1
                 whole[index, len(rest) :] = span
                 span = whole
-        return dataclasses.replace(self, turn=turn, span=span)
+        return replace(self, turn=turn, span=span)
 
     def _basis(
         self, samples: Samples, index: Any, centred: bool, precision: float, digits: float
@@ -145,9 +145,7 @@ class ColumnStats:
         turn[:, :rank] = basis[kept].T
         return rank, turn, np.linalg.qr(basis[kept].T * scale[:, None])[0] if rank < n_features else None
 
-    def nearest(
-        self, coef: Float64Array, intercept: Float64Array, mean: Float64Array | None
-    ) -> tuple[Float64Array, Float64Array]:
+    def nearest(self, coef: Float64Array, intercept: Float64Array, mean: Float64Array | None) -> Parameters:
         """The coefficients closest to `mean`, or to 0, with the same logits on all rows, and their intercepts."""
         if self.span is None:
             return coef, intercept

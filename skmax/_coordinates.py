@@ -15,8 +15,7 @@ same penalty. With a prior mean M, W - M is a combination of rows at the minimum
 combination of rows is kept aside, and added to W in the end. It does not change the logits of the rows less the origin.
 """
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,8 @@ from scipy import linalg
 
 from skmax._columns import ColumnStats, accurate_product
 from skmax._penalty import NO_PENALTY, Penalty
-from skmax._samples import DenseSamples, Float64Array, Samples
-from skmax._softmax import FloatArray
+from skmax._samples import Float64Array, Samples
+from skmax._softmax import FloatArray, Parameters
 
 # The distance of a column's mean from zero, in units of its spread, beyond which products lose digits, by dtype of X.
 _FAR = {np.float64: 1e6, np.float32: 30.0}
@@ -102,11 +101,11 @@ class Coordinates:
         digits = 10 * np.finfo(dtype).eps * (1 + np.max(np.abs(mean) / columns.scale, initial=0))
         return float(min(digits, _LEAST_DIGITS))
 
-    def from_origin(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def from_origin(self, coef: Float64Array, intercept: Float64Array) -> Parameters:
         """W and b of the user's columns less the origin."""
         return coef, (intercept if self.origin is None else intercept + accurate_product(coef, self.origin))
 
-    def inward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def inward(self, coef: Float64Array, intercept: Float64Array) -> Parameters:
         """W' and b' of the user's W and b."""
         coef, intercept = self.from_origin(coef, intercept)
         return self.coef_inward(coef), intercept
@@ -117,7 +116,7 @@ class Coordinates:
             coef = coef * self.scale
         return coef if self.basis is None else self.basis.inward(coef)
 
-    def outward(self, coef: Float64Array, intercept: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def outward(self, coef: Float64Array, intercept: Float64Array) -> Parameters:
         """The user's W and b of W' and b'."""
         if self.basis is not None:
             coef = self.basis.outward(coef)
@@ -141,22 +140,23 @@ def work_coordinates(
     scale = None if penalty.factor is None else np.sqrt(penalty.factor)
     # Each column has its own factor, which its scale takes in.
     can_turn = rotate and (scale is None or (scale.ndim == 1 and bool(scale.all())))
-    if few_rows and can_turn and isinstance(samples, DenseSamples):
+    dense = samples.in_memory() if few_rows and can_turn and not samples.is_sparse else None
+    if dense is not None:
         # One QR factorisation of X^T, for an X of n_samples x n_samples.
         origin = columns.mean if centred else None
-        deviation = samples.X - columns.mean
+        deviation = dense.X - columns.mean
         if scale is not None:
             deviation /= scale
         basis, triangle = Basis.of(deviation.T)
         # Rounding errors in directions without any row must not be scaled to unit spread.
         length = np.linalg.norm(triangle, axis=1)
         triangle[length <= 10 * len(triangle) * np.finfo(np.float64).eps * length.max(initial=0)] = 0
-        rotated = samples.with_X(np.ascontiguousarray(triangle.T))
+        rotated = dense.with_X(np.ascontiguousarray(triangle.T))
         coordinates, mean = Coordinates(origin, basis, scale), None
         if penalty.mean is not None:
             mean = coordinates.coef_inward(penalty.mean)
             scaled = penalty.mean if scale is None else penalty.mean * scale
-            coordinates = dataclasses.replace(coordinates, aside=scaled - basis.outward(mean))
+            coordinates = replace(coordinates, aside=scaled - basis.outward(mean))
         return coordinates, rotated, ColumnStats.of(rotated, centred=centred), Penalty.of(None, mean)
     far = np.abs(columns.mean) > _FAR[samples.dtype.type] * columns.scale
     if samples.is_sparse or not (centred and far.any()):

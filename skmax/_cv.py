@@ -15,6 +15,7 @@ from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
+from skmax._arrays import as_numpy, is_foreign
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._columns import ColumnStats
 from skmax._estimator import plain_model
@@ -27,7 +28,7 @@ from skmax._path import fit_path, minima
 from skmax._prior import check_offset
 from skmax._problem import Problem, initial_parameters
 from skmax._progress import PathProgress
-from skmax._samples import Design, Float64Array
+from skmax._samples import Design, Float64Array, explained_memory
 from skmax._scorer import LEAST_LOG_PROBABILITY, neg_cross_entropy_scorer
 from skmax._sklearn import CALLER, Interval, Monitor, StrOptions, with_callbacks
 from skmax._target import check_sample_weight
@@ -62,7 +63,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         Which weight decay to choose: the one with the best mean score, or the strongest whose mean score is within one
         standard error of the best. A mean of nan ranks last, with a warning; if all are nan, `fit` raises a ValueError.
     n_jobs : int, default=None
-        The number of parallel joblib processes, which fit one fold each and share the cores.
+        The number of parallel joblib processes, which fit one fold each and share the cores. Folds of an `X` on another
+        device are fitted one after the other.
     verbose : int, default=0
         If positive, print a line for each fold and weight decay, and a line every second during longer fits. Parallel
         processes print to their own terminal, if they have one.
@@ -218,9 +220,9 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         for_split, for_score = self._route(sample_weight, params)
         weight_decays = None if isinstance(self.weight_decays, Integral) else check_weight_decays(self.weight_decays)
         monitored = X, y, {"sample_weight": sample_weight, "offset": offset}
-        X, y, weight, feature_names = self._validate(X, y, sample_weight)
+        X, y, weight, seen = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
-        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        prior = self._prior(target.encoding, X.shape[1], seen.names)
         offset = check_offset(offset, X.shape[0], len(target.encoding.classes))
         folds = None if isinstance(self.cv, str) else self._folds(X, y, for_split)
         n_weight_decays = int(self.weight_decays) if weight_decays is None else len(weight_decays)
@@ -228,7 +230,7 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         if self.verbose:
             print(f"{n_paths} path{'s' * (n_paths > 1)} of {n_weight_decays} weight decays", flush=True)
         monitor = Monitor(self, *monitored, n_paths + 1)
-        with workers() as pool:
+        with explained_memory(X, target.encoding.n_logits), workers() as pool:
             problem = self._problem(X, target, pool, prior, offset)
             if weight_decays is None:
                 weight_decays = grid(problem, n_weight_decays)
@@ -241,10 +243,10 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
                 rows = Rows(X, y, weight, offset)
                 search_fold = functools.partial(score_fold, model, rows, prior, weight_decays, scorer, for_score)
                 with pool.paused():
-                    scores, far = score_folds(search_fold, folds, self.n_jobs, monitor)
+                    scores, far = score_folds(search_fold, folds, 1 if is_foreign(X) else self.n_jobs, monitor)
             search = self._choose(weight_decays, scores)
             [fit] = fit_path(problem, [search["weight_decay_"]], self._options())
-        self._store(fit, feature_names, **search)
+        self._store(fit, seen, **search)
         monitor.step("refit", self._fitted_attributes)
         monitor.end(self._fitted_attributes())
         self._warn(fit, far)
@@ -270,7 +272,8 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
                 UserWarning,
                 stacklevel=CALLER + 1,
             )
-        end = end_of_grid(self.weight_decays_, self.scores_, from_data=isinstance(self.weight_decays, Integral))
+        decays, scores = as_numpy(self.weight_decays_), as_numpy(self.scores_)
+        end = end_of_grid(decays, scores, from_data=isinstance(self.weight_decays, Integral))
         if end is not None:
             warnings.warn(end, UserWarning, stacklevel=CALLER + 1)
         message = fit.warning(self.tol, self.max_iter)
@@ -288,14 +291,14 @@ class SoftmaxRegressionCV(BaseSoftmaxRegression):
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None, offset: ArrayLike | None
     ) -> tuple[list[Fit], Float64Array]:
         """The fits with all of `weight_decays_`, and the standard deviations of the columns."""
-        X, y, weight, feature_names = self._validate(X, y, sample_weight)
+        X, y, weight, seen = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
-        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        prior = self._prior(target.encoding, X.shape[1], seen.names)
         offset = check_offset(self._known_offset(offset), X.shape[0], len(target.encoding.classes))
         with workers() as pool:
             problem = self._problem(X, target, pool, prior, offset)
             scale = ColumnStats.of(problem.given.samples, centred=True).scale
-            return list(fit_path(problem, self.weight_decays_.tolist(), self._options())), scale
+            return list(fit_path(problem, as_numpy(self.weight_decays_).tolist(), self._options())), scale
 
     def score(
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, offset: ArrayLike | None = None

@@ -9,6 +9,7 @@ from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._path import fit_path
 from skmax._prior import check_offset
 from skmax._problem import WeightDecay
+from skmax._samples import explained_memory
 from skmax._sklearn import Monitor, with_callbacks
 from skmax._threads import workers
 
@@ -127,6 +128,11 @@ class SoftmaxRegression(BaseSoftmaxRegression):
     With scikit-learn 1.9 or later, `set_callbacks` registers scikit-learn's callbacks. Each iteration is a task whose
     fitted estimator is the one that a fit stopped there would return. A callback stops the fit by returning True.
 
+    With ``sklearn.config_context(array_api_dispatch=True)`` and scikit-learn 1.9 or later, `X` may be an array of
+    PyTorch, CuPy or another library that follows the array API standard. The fit takes place on its device, and fitted
+    arrays and predictions are of the same library and on the same device, except labels that are text. Only the small
+    matrices of the solver and the parameters are in the memory of this process.
+
     Fits and predictions use as many threads as linear algebra is allowed to use (threadpoolctl, ``OMP_NUM_THREADS``,
     joblib's workers). The number of threads affects the result only by rounding. Besides `X`, a fit needs memory for a
     few blocks of rows, for several dozen vectors of one number for each parameter, and for the preconditioner, which
@@ -195,7 +201,7 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data, finite. float64 and float32 are used without conversion. uint8, int8, bool and, in a dense
             array, float16 are not copied either: they are converted to float64 block by block. Other types are
-            converted to float64, and sparse input to CSR.
+            converted to float64, and sparse input to CSR. An array of another library stays on its device, see Notes.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Labels of one type that can be sorted; or, for each row, a distribution over the classes: non-negative
             numbers that sum to 1.
@@ -222,17 +228,17 @@ class SoftmaxRegression(BaseSoftmaxRegression):
         """
         self._validate_params()
         monitored = X, y, {"sample_weight": sample_weight, "offset": offset}
-        X, y, weight, feature_names = self._validate(X, y, sample_weight)
+        X, y, weight, seen = self._validate(X, y, sample_weight)
         target = self._encode(y, weight)
-        prior = self._prior(target.encoding, X.shape[1], feature_names)
+        prior = self._prior(target.encoding, X.shape[1], seen.names)
         offset = check_offset(offset, X.shape[0], len(target.encoding.classes))
-        last = self._last_parameters(target.encoding, X.shape[1], feature_names) if self.warm_start else None
+        last = self._last_parameters(target.encoding, X.shape[1], seen.names) if self.warm_start else None
         monitor = Monitor(self, *monitored, self.max_iter)
-        with workers() as pool:
+        with explained_memory(X, target.encoding.n_logits), workers() as pool:
             problem = self._problem(X, target, pool, prior, offset)
-            options = self._options(self._watch(monitor, feature_names))
+            options = self._options(self._watch(monitor, seen))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
-        self._finish(fit, feature_names, monitor)
+        self._finish(fit, seen, monitor)
         return self
 
 

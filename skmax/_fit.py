@@ -1,15 +1,14 @@
 """The result of a fit in the user's columns, classes and dtype: the numbers that an estimator stores."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skmax._certificate.base import Certificate
-from skmax._infinity import n_unseparated, receding_classes
+from skmax._infinity import why_infinite
 from skmax._objective import Objective
 from skmax._problem import Problem
 from skmax._samples import Float64Array
@@ -33,13 +32,8 @@ class Fit:
         Whether a callback stopped the search.
     has_offset : bool
         Whether the rows had offsets.
-    separates : bool
-        Whether coefficients without a penalty classify all rows with weight correctly, so that the minimum is at
-        infinity.
-    without_penalty : str
-        The parameter that leaves coefficients without a penalty.
-    receding : list, or None
-        The classes that are separated from others in part, which also puts the minimum at infinity.
+    at_infinity : str, or None
+        The warning that is due if the minimum is at infinity, along coefficients without a penalty.
     """
 
     classes: NDArray
@@ -50,9 +44,7 @@ class Fit:
     converged: bool
     stopped: bool = False
     has_offset: bool = False
-    separates: bool = False
-    without_penalty: str = "weight_decay=0"
-    receding: list[Any] | None = None
+    at_infinity: str | None = None
 
     @classmethod
     def of(
@@ -111,21 +103,8 @@ class Fit:
 
     def warning(self, tol: float, max_iter: int) -> str | None:
         """The text of a ConvergenceWarning, or None if no warning is due."""
-        penalise = f"Pass {self.without_penalty.replace('=0', ' > 0')}"
-        if self.separates:
-            return (
-                f"The model separates the classes without error, which with {self.without_penalty} puts the minimum at "
-                f"infinity: the coefficients, now up to {np.abs(self.coef).max():.1e}, would grow without bound."
-                f" {penalise}."
-            )
-        if self.receding is not None:
-            return (
-                f"Some rows of the classes {self.receding} are separated from others without error, which with "
-                f"{self.without_penalty} puts the minimum at infinity: the coefficients, now up to "
-                f"{np.abs(self.coef).max():.1e}, would grow without bound. {penalise}, or leave out the columns that "
-                "separate them."
-                + (f" The objective is at most {self.gap:.1e} above its infimum." if self.gap > tol else "")
-            )
+        if self.at_infinity is not None:
+            return self.at_infinity
         if self.converged or self.stopped:
             return None
         far = f"an estimated {self.gap:.1e} above its minimum"
@@ -150,7 +129,8 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
 
     Coefficients are stored in the dtype of X. Rounding them usually changes the objective by a negligible amount, of
     second order. With columns far from zero, however, float32 coefficients no longer cancel against their intercept. If
-    that would raise the objective by a tenth of `tol`, the coefficients are stored as float64.
+    that would raise the objective by a tenth of `tol`, the coefficients are stored as float64. A device without float64
+    cannot store them, and the gap includes the rise.
     """
     coordinates = problem.coordinates
     coef, intercept = coordinates.outward(*objective.split(solution.theta))
@@ -173,9 +153,9 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
     stored = reached if unchanged else value(np.float64)
     if problem.given.samples.dtype == np.float32:
         rounded = value(np.float32)
-        if rounded - reached <= _ROUNDING_SHARE * tol:
+        if rounded - reached <= _ROUNDING_SHARE * tol or not problem.given.samples.has_float64:
             stored, coef, intercept = rounded, coef.astype(np.float32), intercept.astype(np.float32)
-    certificate = dataclasses.replace(solution.certificate, gap=solution.certificate.gap + max(0.0, stored - reached))
+    certificate = replace(solution.certificate, gap=solution.certificate.gap + max(0.0, stored - reached))
     return Fit.of(
         problem,
         coef,
@@ -184,9 +164,7 @@ def fit_at(problem: Problem, objective: Objective, solution: Solution, tol: floa
         certificate,
         certificate.within(tol),
         stopped=solution.stopped,
-        separates=objective.penalty.has_free and not n_unseparated(objective, solution.theta),
-        without_penalty="weight_decay=0" if objective.penalty.is_none else "penalty_factor=0",
-        receding=receding_classes(problem.encoding, objective, solution),
+        at_infinity=why_infinite(problem.encoding, objective, solution, coef, certificate.gap, tol),
     )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 
-from skmax._base import BaseSoftmaxRegression
+from skmax._arrays import Device, is_foreign, to_numpy
+from skmax._base import BaseSoftmaxRegression, Seen
 from skmax._path import fit_path
 from skmax._prior import Prior
 from skmax._progress import PathProgress
@@ -40,10 +41,16 @@ class Rows:
     weight: Float64Array | None
     offset: FloatArray | None
 
+    @property
+    def device(self) -> Device | None:
+        """The device of X, if it is not in the memory of this process."""
+        return Device.holding(self.X) if is_foreign(self.X) else None
+
     def at(self, index: NDArray[np.intp]) -> "Rows":
         """The rows at `index`."""
         weight = None if self.weight is None else self.weight[index]
-        return Rows(self.X[index], self.y[index], weight, None if self.offset is None else self.offset[index])
+        X = self.X[index] if self.device is None else self.device.take(self.X, index)
+        return Rows(X, self.y[index], weight, None if self.offset is None else self.offset[index])
 
 
 def check_folds(folds: Iterable[Any], n_samples: int, cv: Any) -> list[Fold]:
@@ -51,7 +58,7 @@ def check_folds(folds: Iterable[Any], n_samples: int, cv: Any) -> list[Fold]:
     checked, rows = [], np.arange(n_samples)
     for number, fold in enumerate(folds):
         try:
-            train, test = (rows[np.asarray(part)] for part in fold)
+            train, test = (rows[np.asarray(to_numpy(part, "cv"))] for part in fold)
             n_train, n_test = len(train), len(test)
         except (IndexError, TypeError, ValueError) as error:
             raise ValueError(
@@ -151,7 +158,8 @@ def score_fold(
             with pool.paused():
                 fitted = copy.copy(model)
                 fitted.weight_decay = weight_decay
-                own = own_log_probability(fitted._store(fit), held_out.X, held_out.y, held_out.offset)
+                fitted._store(fit, Seen(device=rows.device))
+                own = own_log_probability(fitted, held_out.X, held_out.y, held_out.offset)
                 if is_log_loss:
                     score = mean_score(own, for_test.get("sample_weight"))
                 else:

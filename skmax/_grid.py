@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skmax._arrays import to_numpy
 from skmax._columns import ColumnStats
 from skmax._problem import Problem, initial_parameters
 from skmax._samples import Float64Array
@@ -64,7 +65,7 @@ def grid(problem: Problem, n_weight_decays: int) -> Float64Array:
 def check_weight_decays(weight_decays: ArrayLike) -> Float64Array:
     """Check the weight decays, and sort them from the strongest to the weakest."""
     with naming("weight_decays", f"an integer, or finite numbers of at least 0; got {weight_decays!r}"):
-        decays = np.asarray(weight_decays, dtype=np.float64)
+        decays = np.asarray(to_numpy(weight_decays, "weight_decays"), dtype=np.float64)
     if decays.ndim != 1 or not len(decays) or not np.all((decays >= 0) & np.isfinite(decays)):
         raise ValueError(f"weight_decays must be an integer, or finite numbers of at least 0; got {weight_decays!r}.")
     return -np.sort(-decays)

@@ -1,7 +1,6 @@
 """Fits whose minimum is at infinity, along coefficients without a penalty: how they are noticed and described."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from skmax._hessian.whole import WholeHessian
 from skmax._objective import Objective
 from skmax._samples import Float64Array, LocalSamples
 from skmax._separation import separation
-from skmax._softmax import normalize_in_place
+from skmax._softmax import FloatArray, normalize_in_place
 from skmax._solver import Solution
 from skmax._target import Encoding
 
@@ -84,9 +83,23 @@ def _unseparated(samples: LocalSamples, within: slice, theta: Float64Array) -> i
     return count
 
 
-def receding_classes(encoding: Encoding, objective: Objective, solution: Solution) -> list[Any] | None:
-    """The classes whose rows change most along the direction of recession, or None if there is no such direction."""
+def why_infinite(
+    encoding: Encoding, objective: Objective, solution: Solution, coef: FloatArray, gap: float, tol: float
+) -> str | None:
+    """The text of a warning if the minimum is at infinity, else None, for a fit with this `coef` and `gap`."""
+    parameter = "weight_decay" if objective.penalty.is_none else "penalty_factor"
+    growth = (
+        f"without error, which with {parameter}=0 puts the minimum at infinity: the coefficients, now up to "
+        f"{np.abs(coef).max():.1e}, would grow without bound. Pass {parameter} > 0"
+    )
+    if objective.penalty.has_free and not n_unseparated(objective, solution.theta):
+        return f"The model separates the classes {growth}."
     if solution.recession is None:
         return None
     change = objective.recession(solution.recession).change
-    return encoding.classes[encoding.present][change > change.max() / 2].tolist()
+    classes = encoding.present_classes[change > change.max() / 2].tolist()  # whose rows change most on the way there
+    far = f" The objective is at most {gap:.1e} above its infimum." if gap > tol else ""
+    return (
+        f"Some rows of the classes {classes} are separated from others {growth}, or leave out the columns that "
+        f"separate them.{far}"
+    )

@@ -61,16 +61,59 @@ class RowsWithout:
     logits: Float64Array
     shift: Float64Array
 
-    def losses(self) -> tuple[Float64Array, Float64Array]:
+    def losses(self) -> tuple[FloatArray, FloatArray]:
         """The loss of each row without itself in the fit, and its probabilities, of shape (n_logits, n_rows)."""
-        logits = (self.logits + self.shift).T.copy()
-        own = (self.block.distribution() * logits).sum(axis=0)
-        return normalize_in_place(logits) - own, logits
+        return losses_and_probabilities(self.block, (self.logits + self.shift).T.copy())
 
     def pull(self) -> Float64Array:
         """The u_i, of shape (n_rows, n_logits)."""
         after = self.residual + (self.curvature @ self.shift[:, :, None])[:, :, 0]
         return after * self.block.weights()[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class AllRows:
+    """The fit with all rows, from which each of them is left out.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_parameters,)
+    columns : ColumnStats
+    inverse : ndarray of shape (n_logits, n_columns, n_logits, n_columns)
+        The blocks of (S H)^-1 in standardized columns.
+    inverse_decay : ndarray of shape (n_parameters,)
+        H^-1 Q'(W), in the coordinates of theta.
+    """
+
+    theta: Float64Array
+    columns: ColumnStats
+    inverse: Float64Array
+    inverse_decay: Float64Array
+
+    def without_each(self, samples: LocalSamples, within: slice) -> Iterator[RowsWithout]:
+        """The rows `within`, block by block."""
+        n_logits = samples.n_logits
+        parameters, decay = samples.parameters(self.theta), samples.parameters(self.inverse_decay)
+        for block in samples.blocks(samples.n_columns + n_logits**2, within):
+            standardized, weight = self.columns.standardized(block, samples.fit_intercept), block.weights()
+            logits = block.raw_prediction(*parameters).astype(np.float64)
+            probability = logits.copy()
+            normalize_in_place(probability)
+            residual = np.ascontiguousarray(block.residual(probability).T)
+            spread = logit_covariances(standardized, self.inverse)
+            along_decay = block.change(*decay).T / samples.weight_sum
+            if n_logits == 1:
+                curvature = (probability * (1 - probability)).T[:, :, None]
+            else:
+                curvature = -probability.T[:, :, None] * probability.T[:, None, :]
+                each = np.arange(n_logits)
+                curvature[:, each, each] += probability.T
+            shift = np.einsum("ikl,il->ik", spread, residual)
+            shift += along_decay
+            shift *= weight[:, None]
+            matrix = np.eye(n_logits) - weight[:, None, None] * (spread @ curvature)
+            shift = np.linalg.solve(matrix, shift[:, :, None])[:, :, 0]
+            yield RowsWithout(block, standardized, residual, curvature, spread, along_decay, logits.T, shift)
 
 
 def leave_one_out_losses(objective: Objective, columns: ColumnStats, theta: Float64Array) -> Float64Array:
@@ -80,59 +123,19 @@ def leave_one_out_losses(objective: Objective, columns: ColumnStats, theta: Floa
     coef, _ = objective.split(theta)
     decay = objective.join(objective.penalty.gradient(coef), np.zeros(n_logits)).ravel()
     inverse = hessian.inverse().reshape(n_logits, n_columns, n_logits, n_columns) / objective.samples.weight_sum
-    cost = objective.cost + theta.size**2
-    return np.concatenate(
-        objective.samples.sum(_losses_without, theta, columns, inverse, hessian.inverse_product(decay), cost=cost)
-    )
+    fit, cost = AllRows(theta, columns, inverse, hessian.inverse_product(decay)), objective.cost + theta.size**2
+    return np.concatenate(objective.samples.sum(_losses_without, fit, cost=cost))
 
 
-def _losses_without(
-    samples: LocalSamples,
-    within: slice,
-    theta: Float64Array,
-    columns: ColumnStats,
-    inverse: Float64Array,
-    inverse_decay: Float64Array,
-) -> list[Float64Array]:
+def _losses_without(samples: LocalSamples, within: slice, fit: AllRows) -> list[FloatArray]:
     """The losses of the rows `within`, block by block."""
-    return [rows.losses()[0] for rows in rows_without(samples, within, theta, columns, inverse, inverse_decay)]
+    return [rows.losses()[0] for rows in fit.without_each(samples, within)]
 
 
-def rows_without(
-    samples: LocalSamples,
-    within: slice,
-    theta: Float64Array,
-    columns: ColumnStats,
-    inverse: Float64Array,
-    inverse_decay: Float64Array,
-) -> Iterator[RowsWithout]:
-    """The rows `within`, block by block.
-
-    `inverse` holds the blocks of (S H)^-1 in standardized columns, and `inverse_decay` is H^-1 Q'(W), in the
-    coordinates of theta.
-    """
-    n_logits = samples.n_logits
-    parameters, decay = samples.parameters(theta), samples.parameters(inverse_decay)
-    for block in samples.blocks(samples.n_columns + n_logits**2, within):
-        standardized, weight = columns.standardized(block, samples.fit_intercept), block.weights()
-        logits = block.raw_prediction(*parameters).astype(np.float64)
-        probability = logits.copy()
-        normalize_in_place(probability)
-        residual = np.ascontiguousarray(block.residual(probability).T)
-        spread = logit_covariances(standardized, inverse)
-        along_decay = block.change(*decay).T / samples.weight_sum
-        if n_logits == 1:
-            curvature = (probability * (1 - probability)).T[:, :, None]
-        else:
-            curvature = -probability.T[:, :, None] * probability.T[:, None, :]
-            each = np.arange(n_logits)
-            curvature[:, each, each] += probability.T
-        shift = np.einsum("ikl,il->ik", spread, residual)
-        shift += along_decay
-        shift *= weight[:, None]
-        matrix = np.eye(n_logits) - weight[:, None, None] * (spread @ curvature)
-        shift = np.linalg.solve(matrix, shift[:, :, None])[:, :, 0]
-        yield RowsWithout(block, standardized, residual, curvature, spread, along_decay, logits.T, shift)
+def losses_and_probabilities(block: Block, logits: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The loss of each row of a block with these `logits`, in whose place its probabilities are."""
+    own = (block.distribution() * logits).sum(axis=0)
+    return normalize_in_place(logits) - own, logits
 
 
 def logit_covariances(standardized: Float64Array, covariance: Float64Array) -> Float64Array:

@@ -20,9 +20,8 @@ column (absent without intercept); logits of a block are class-major, of shape (
 reductions over classes run along the long axis. Products are taken in the dtype of X, sums over blocks in float64.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -85,11 +84,11 @@ class Objective:
 
     def with_samples(self, samples: Samples) -> Self:
         """The same function of other samples, or of the same ones in other columns."""
-        return dataclasses.replace(self, samples=samples)
+        return replace(self, samples=samples)
 
     def penalised(self, weight_decay: float) -> Self:
         """The same function with another weight decay. Cached properties of the samples are shared."""
-        return dataclasses.replace(self, penalty=self.penalty.decayed(weight_decay))
+        return replace(self, penalty=self.penalty.decayed(weight_decay))
 
     def exactly(self) -> Self:
         """The same function, as accurate as possible: with products in float64, whatever the dtype of X, and by rows.
@@ -98,7 +97,7 @@ class Objective:
         softmax(z_i) - y_i. The difference of two sums would lose the residuals of rows whose class is almost certain,
         which matter if the rows are long.
         """
-        return dataclasses.replace(self, samples=self.samples.in_float64(), by_rows=True)
+        return replace(self, samples=self.samples.in_float64(), by_rows=True)
 
     def without(
         self, theta: Float64Array, which: Callable[..., NDArray[np.bool_]], *args: Any

@@ -1,9 +1,8 @@
 """Minima along a path of weight decays. Each search starts where the last one ended."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -16,7 +15,7 @@ from skmax._objective import Objective
 from skmax._preconditioner import choose_preconditioner
 from skmax._problem import Problem, initial_parameters
 from skmax._samples import Float64Array
-from skmax._softmax import FloatArray
+from skmax._softmax import Parameters
 from skmax._solver import Report, Solution, minimize
 
 # A rough search keeps the preconditioner of the previous one until it has been used for this many iterations, the
@@ -73,10 +72,7 @@ class Minimum:
 
 
 def fit_path(
-    problem: Problem,
-    weight_decays: Sequence[float],
-    options: Options,
-    last: tuple[FloatArray, FloatArray] | None = None,
+    problem: Problem, weight_decays: Sequence[float], options: Options, last: Parameters | None = None
 ) -> Iterator[Fit]:
     """Yield a fit for each of `weight_decays`, in their order; each is computed when the caller asks for it.
 
@@ -143,7 +139,7 @@ def minima(
         visited = [*visited[-1:], (weight_decay, theta)]
         if penalty.has_free:
             theta = exact.join(*columns.nearest(*exact.split(theta), penalty.mean)).ravel()
-            solution = dataclasses.replace(solution, theta=theta)
+            solution = replace(solution, theta=theta)
         yield Minimum(exact, columns, solution, rough_tol)
 
 

@@ -28,8 +28,7 @@ of that class, and the whole feature is free. If nothing is penalised, every c_j
 equal, which is the limit of small equal factors, so that the means over the classes are those of M.
 """
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -66,7 +65,7 @@ class Penalty:
 
     def decayed(self, weight_decay: float) -> Self:
         """The same penalty with another strength."""
-        return dataclasses.replace(self, weight_decay=weight_decay)
+        return replace(self, weight_decay=weight_decay)
 
     @property
     def by_class(self) -> bool:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
+from skmax._arrays import as_numpy, to_numpy
 from skmax._penalty import Penalty
 from skmax._samples import Float64Array
-from skmax._softmax import FloatArray
+from skmax._softmax import FloatArray, Parameters
 from skmax._target import Encoding, naming
 
 _FACTOR_RULE = (
@@ -59,27 +60,22 @@ class Prior:
 
     def penalty(self, encoding: Encoding) -> Penalty:
         """The penalty of weight decay 0 on the coefficients of the classes with weight."""
-        rows = self._present(encoding)
-        factor = self.factor if self.factor is None or self.factor.ndim == 1 else self.factor[rows]
-        return Penalty.of(factor, None if self.mean is None else self.mean[rows])
+        factor = self.factor if self.factor is None or self.factor.ndim == 1 else self.factor[encoding.rows]
+        return Penalty.of(factor, None if self.mean is None else self.mean[encoding.rows])
 
-    def start(self, encoding: Encoding) -> tuple[Float64Array, Float64Array] | None:
+    def start(self, encoding: Encoding) -> Parameters | None:
         """The prior means and intercepts of the classes with weight, or None. Unknown intercepts are nan."""
         if self.mean is None:
             return None
-        rows = self._present(encoding)
-        mean = self.mean[rows]
-        return mean, np.full(len(mean), np.nan) if self.intercept is None else self.intercept[rows]
-
-    @staticmethod
-    def _present(encoding: Encoding) -> Any:
-        return encoding.present if len(encoding.classes) > 2 else slice(None)
+        mean = self.mean[encoding.rows]
+        return mean, np.full(len(mean), np.nan) if self.intercept is None else self.intercept[encoding.rows]
 
 
 def check_offset(offset: ArrayLike | None, n_samples: int, n_classes: int) -> FloatArray | None:
     """Validate the offsets of rows. float32 and float64 are not converted."""
     if offset is None:
         return None
+    offset = to_numpy(offset, "offset")
     with naming("offset", _OFFSET_RULE):
         table = check_array(offset, ensure_2d=False, dtype=[np.float64, np.float32], input_name="offset")
     shape = (n_samples,) if n_classes == 2 else (n_samples, n_classes)
@@ -100,6 +96,7 @@ def _check_factor(
         return None
     if isinstance(penalty_factor, Mapping):
         penalty_factor = _by_name(penalty_factor, shape[1], feature_names)
+    penalty_factor = to_numpy(penalty_factor, "penalty_factor")
     with naming("penalty_factor", _FACTOR_RULE):
         factor = check_array(penalty_factor, ensure_2d=False, dtype=np.float64, input_name="penalty_factor")
     if factor.shape not in (shape[1:], shape):
@@ -109,7 +106,8 @@ def _check_factor(
         )
     if factor.min() < 0:
         where = np.unravel_index(int(factor.argmin()), factor.shape)
-        raise ValueError(f"penalty_factor must be non-negative; got {factor[where]:g} at position {_place(where)}.")
+        place = ", ".join(map(str, where))
+        raise ValueError(f"penalty_factor must be non-negative; got {factor[where]:g} at position {place}.")
     return factor
 
 
@@ -140,6 +138,7 @@ def _check_mean(prior_mean: ArrayLike | None, shape: tuple[int, int]) -> Float64
         return None
     if hasattr(prior_mean, "fit"):
         raise ValueError(f"prior_mean must be {_MEAN_RULE}; got {prior_mean!r}, which has no coef_.")
+    prior_mean = to_numpy(prior_mean, "prior_mean")
     with naming("prior_mean", _MEAN_RULE):
         mean = check_array(prior_mean, ensure_2d=False, dtype=np.float64, input_name="prior_mean")
     if mean.shape != shape:
@@ -151,7 +150,7 @@ def _of_model(
     model: Any, encoding: Encoding, n_features: int, feature_names: NDArray[np.object_] | None
 ) -> tuple[Float64Array, Float64Array]:
     """The coefficients and intercepts of a fitted model of the same classes and features."""
-    classes = np.asarray(getattr(model, "classes_", []))
+    coef, intercept, classes = (as_numpy(getattr(model, name, [])) for name in ("coef_", "intercept_", "classes_"))
     if classes.tolist() != encoding.classes.tolist():
         raise ValueError(
             f"prior_mean must be a model of the same classes, {encoding.classes.tolist()}; got one of "
@@ -163,10 +162,5 @@ def _of_model(
             f"prior_mean must be a model of the same features, {feature_names.tolist()}; got one of {known.tolist()}."
         )
     n_rows = 1 if len(classes) == 2 else len(classes)
-    mean = _check_mean(np.asarray(model.coef_), (n_rows, n_features))
-    intercept = np.broadcast_to(np.asarray(model.intercept_, dtype=np.float64), n_rows)
-    return np.asarray(mean), intercept
-
-
-def _place(where: tuple[np.intp, ...]) -> str:
-    return ", ".join(str(int(part)) for part in where)
+    mean = _check_mean(coef, (n_rows, n_features))
+    return np.asarray(mean), np.broadcast_to(intercept.astype(np.float64), n_rows)

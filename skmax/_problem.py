@@ -1,7 +1,6 @@
 """A data set, measured once: a fit, the grid of weight decays, a path and approximate leave-one-out share it."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -11,7 +10,7 @@ from skmax._coordinates import Coordinates, work_coordinates
 from skmax._objective import Objective
 from skmax._prior import Prior
 from skmax._samples import Float64Array, Samples
-from skmax._softmax import FloatArray
+from skmax._softmax import Parameters, of_all_classes
 from skmax._target import Encoding
 
 # The most steps in the intercepts alone before a search with offsets or prior means, and one that is the last.
@@ -61,8 +60,8 @@ class Problem:
         coordinates, samples, columns, own = work_coordinates(
             samples, centred=given.fit_intercept, penalty=penalty, rotate=rotate
         )
-        given = dataclasses.replace(given, penalty=penalty)
-        objective = dataclasses.replace(given, samples=samples, penalty=own)
+        given = replace(given, penalty=penalty)
+        objective = replace(given, samples=samples, penalty=own)
         return cls(encoding, given, objective, columns, coordinates, prior)
 
     def decay(self, weight_decay: WeightDecay) -> float:
@@ -88,9 +87,7 @@ class Problem:
         )
 
 
-def initial_parameters(
-    problem: Problem, last: tuple[FloatArray, FloatArray] | None = None, weight_decay: float = np.inf
-) -> Float64Array:
+def initial_parameters(problem: Problem, last: Parameters | None = None, weight_decay: float = np.inf) -> Float64Array:
     """The flat parameters at which a search for this weight decay starts.
 
     By default they are the minimum at infinite weight decay: coefficients at their prior means or at zero, with the
@@ -110,11 +107,7 @@ def initial_parameters(
     return at_means if penalised(at_means)[0] <= penalised(at_zero)[0] else at_zero
 
 
-def _initial(
-    problem: Problem,
-    start: tuple[Float64Array, Float64Array] | None,
-    last: tuple[FloatArray, FloatArray] | None,
-) -> Float64Array:
+def _initial(problem: Problem, start: Parameters | None, last: Parameters | None) -> Float64Array:
     """The parameters that begin at `start`, the prior means and intercepts of the classes with weight, or at `last`."""
     objective, encoding = problem.objective, problem.encoding
     coef = np.zeros((objective.n_logits, objective.n_features))
@@ -124,7 +117,7 @@ def _initial(
         coef, begin = problem.coordinates.inward(start[0], np.where(np.isfinite(start[1]), start[1], 0.0))
         intercept = np.where(np.isfinite(start[1]), begin, intercept)
     if last is not None:
-        rows = encoding.present if objective.n_logits > 1 else [True]
+        rows = encoding.rows
         known = np.isfinite(last[1][rows])  # a class without weight in the last fit has an intercept of -inf
         coef[known], intercept[known] = problem.coordinates.inward(
             *(part[rows][known].astype(np.float64) for part in last)
@@ -146,9 +139,7 @@ def _with_better_intercepts(objective: Objective, encoding: Encoding, theta: Flo
     as the logarithm is concave, and the right-hand side is lowest, and at most 0, at d_k = log(y_k / P_k).
     """
     for _ in range(_MOST_INTERCEPT_STEPS):
-        mean = objective.mean_probability(theta)
-        if objective.n_logits == 1:
-            mean = np.array([1 - mean[0], mean[0]])
+        mean = of_all_classes(objective.mean_probability(theta))
         step = np.log(encoding.frequency) - np.log(np.maximum(mean, np.finfo(np.float64).tiny))
         step = step[1:] - step[0] if objective.n_logits == 1 else step - step.mean()
         coef, intercept = objective.split(theta)

@@ -8,6 +8,7 @@ from scipy import sparse
 from sklearn.utils import gen_batches
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from skmax._arrays import as_numpy, is_foreign
 from skmax._samples import Float64Array
 from skmax._target import as_distributions, check_sample_weight
 
@@ -22,24 +23,27 @@ def own_log_probability(estimator: Any, X: Any, y: ArrayLike, offset: ArrayLike 
 
     With many rows and classes, they are predicted in batches of rows: scikit-learn's estimators treat rows separately.
     """
-    y = np.asarray(y)
-    offset = None if offset is None else np.asarray(offset)
-    if not (isinstance(X, np.ndarray) or sparse.issparse(X)) or X.shape[0] * len(estimator.classes_) <= _BATCH:
+    y = as_numpy(y)
+    offset = None if offset is None else as_numpy(offset)
+    n_classes, can_be_sliced = estimator.classes_.shape[0], isinstance(X, np.ndarray) or sparse.issparse(X)
+    if not (can_be_sliced or is_foreign(X)) or X.shape[0] * n_classes <= _BATCH:
         return _of_batch(estimator, X, y, offset)
-    batches = gen_batches(X.shape[0], max(1, _BATCH // len(estimator.classes_)))
-    parts = ((X[rows], y[rows], None if offset is None else offset[rows]) for rows in batches)
+    batches = gen_batches(X.shape[0], max(1, _BATCH // n_classes))
+    at = (lambda rows: X[rows, ...]) if is_foreign(X) else (lambda rows: X[rows])
+    parts = ((at(rows), y[rows], None if offset is None else offset[rows]) for rows in batches)
     return np.concatenate([_of_batch(estimator, *part) for part in parts])
 
 
 def _of_batch(estimator: Any, X: Any, y: ArrayLike, offset: ArrayLike | None) -> Float64Array:
-    log_probability = estimator.predict_log_proba(X, **({} if offset is None else {"offset": offset}))
+    log_probability = as_numpy(estimator.predict_log_proba(X, **({} if offset is None else {"offset": offset})))
     distribution = as_distributions(y, n_classes=log_probability.shape[1])
     if distribution is not None:
         return (distribution * np.maximum(log_probability, LEAST_LOG_PROBABILITY)).sum(axis=1, dtype=np.float64)
     labels = np.asarray(y).ravel()
-    position = np.minimum(np.searchsorted(estimator.classes_, labels), len(estimator.classes_) - 1)
+    classes = as_numpy(estimator.classes_)
+    position = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
     own = np.take_along_axis(log_probability, position[:, None], axis=1)[:, 0].astype(np.float64)
-    own[estimator.classes_[position] != labels] = -np.inf
+    own[classes[position] != labels] = -np.inf
     return np.maximum(own, LEAST_LOG_PROBABILITY)
 
 

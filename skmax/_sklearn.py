@@ -5,6 +5,10 @@ equivalent, and many estimators outside scikit-learn use them.
 
 Callbacks are public, and experimental, since scikit-learn 1.9. For earlier versions, there are substitutes that do
 nothing.
+
+The helpers for arrays of other libraries are private: `array_namespace` and `is_..._array` are those of
+array-api-compat, which scikit-learn brings with it, and the others follow its configuration and give its messages. They
+have this form since scikit-learn 1.9. Before, `HAS_ARRAY_API` is False, and such arrays are converted to NumPy.
 """
 
 import copy
@@ -14,6 +18,19 @@ from importlib.metadata import PackageNotFoundError, metadata
 from typing import Any
 
 from sklearn.utils._param_validation import Interval, StrOptions
+
+try:
+    from sklearn.externals.array_api_compat import (
+        array_namespace,
+        is_cupy_array,
+        is_numpy_namespace,
+        is_torch_array,
+    )
+    from sklearn.utils._array_api import _convert_to_numpy, check_same_namespace, get_namespace_and_device
+
+    HAS_ARRAY_API = True
+except ImportError:
+    HAS_ARRAY_API = False
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -33,11 +50,19 @@ except ImportError:  # scikit-learn before 1.9
 
 __all__ = [
     "CALLER",
+    "HAS_ARRAY_API",
     "CallbackSupportMixin",
     "Interval",
     "Monitor",
     "StrOptions",
+    "_convert_to_numpy",
+    "array_namespace",
+    "check_same_namespace",
     "doc_link_template",
+    "get_namespace_and_device",
+    "is_cupy_array",
+    "is_numpy_namespace",
+    "is_torch_array",
     "with_callbacks",
 ]
 

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 FloatArray: TypeAlias = NDArray[np.floating]
+Parameters: TypeAlias = tuple[NDArray, NDArray]  # coefficients and intercepts
 
 # If the largest logit of each row is no further from zero than this, exponentials are accurate without the shift. The
 # check pays in tables of more than the second number of logits.
@@ -250,3 +251,8 @@ def losses_in_place(logits: FloatArray, target: NDArray) -> FloatArray:
     flat[own] = -logits.sum(axis=0)
     loss += np.log(total, out=total)
     return loss
+
+
+def of_all_classes(probability: FloatArray) -> FloatArray:
+    """The class-major probabilities of all classes, from those of the classes that have a logit."""
+    return np.concatenate([1 - probability, probability]) if len(probability) == 1 else probability

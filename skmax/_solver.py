@@ -17,9 +17,8 @@ R. H. Byrd, P. Lu, J. Nocedal and C. Zhu (1995). A limited memory algorithm for 
 SIAM Journal on Scientific Computing 16(5), 1190-1208.
 """
 
-import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -175,7 +174,7 @@ def minimize(
             point, preconditioner, proof = attempt.point, attempt.preconditioner, attempt.proof
             recession = attempt.recession
             if not proof.is_bound:
-                proof = dataclasses.replace(proof, gap=max(proof.gap, point.value - infimum))
+                proof = replace(proof, gap=max(proof.gap, point.value - infimum))
             if stuck or given_up or stopped or proof.within(tol) or recession is not None:
                 break
             # The same estimate would fail again. The change that a Newton step makes is proportional to its length.

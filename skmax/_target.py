@@ -15,7 +15,8 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from skmax._samples import Design, Float64Array, LocalSamples, samples_of
+from skmax._arrays import to_numpy
+from skmax._samples import Design, Float64Array, Samples, samples_of
 from skmax._softmax import check_distributions
 from skmax._threads import Workers
 
@@ -99,6 +100,16 @@ class Encoding:
         return 1 if len(self.classes) == 2 else len(self.frequency)
 
     @property
+    def present_classes(self) -> NDArray:
+        """The labels of the present classes."""
+        return self.classes[self.present]
+
+    @property
+    def rows(self) -> Any:
+        """The rows of `coef_` and `intercept_` that belong to the present classes. Two classes share a single row."""
+        return self.present if len(self.classes) > 2 else slice(None)
+
+    @property
     def is_certain(self) -> bool:
         """Whether one class has all of the weight, so that its probability is 1."""
         return len(self.frequency) == 1
@@ -147,13 +158,13 @@ class Target:
     encoding : Encoding
     values : ndarray of int, shape (n_samples,), or of numbers, shape (n_samples, n_present)
         The index of each row's class among the present ones; or, if some rows have several classes, each row's
-        distribution over the present ones.
+        distribution over the present ones. None for predictions.
     sample_weight : ndarray of float64, shape (n_samples,), or None
         The weights times the class weights, in units of a power of two that is close to their sum.
     """
 
     encoding: Encoding
-    values: NDArray
+    values: NDArray | None
     sample_weight: Float64Array | None
 
     def samples(
@@ -164,7 +175,7 @@ class Target:
         pool: Workers | None = None,
         offset: NDArray | None = None,
         row_offset: int = 0,
-    ) -> LocalSamples:
+    ) -> Samples:
         """The samples of these rows, given their X and the offsets of all classes."""
         if offset is not None and offset.ndim == 2 and not self.encoding.present.all():
             offset = offset[:, self.encoding.present]
@@ -177,7 +188,7 @@ class Target:
             fit_intercept=fit_intercept,
             workers=pool,
             offset=offset,
-            row_offset=row_offset,
+            **({"row_offset": row_offset} if row_offset else {}),
         )
 
 
@@ -247,6 +258,7 @@ def check_sample_weight(
     """Check that the weights are non-negative, finite and not all zero. A single number applies to every row."""
     if sample_weight is None:
         return None
+    sample_weight = to_numpy(sample_weight, "sample_weight")
     with naming("sample_weight", "finite numbers of at least 0, one for each row of X, or one for all"):
         if isinstance(sample_weight, Real) or (isinstance(sample_weight, np.ndarray) and sample_weight.ndim == 0):
             sample_weight = np.full(n_samples, sample_weight)
@@ -267,6 +279,7 @@ def check_sample_weight(
 
 
 def _check_classes(classes: ArrayLike) -> NDArray:
+    classes = to_numpy(classes, "classes")
     with naming("classes", f"at least 2 different labels of one type; got {classes!r}"):
         labels = check_array(classes, ensure_2d=False, dtype=None, input_name="classes")
         if labels.ndim != 1:

@@ -8,6 +8,7 @@ Because they spin while they wait, they would make a fit up to 70 times as slow 
 import functools
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,16 @@ import joblib
 from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
+
+# `_OneThread` below counts its users for the whole process. Its order of steps, which holds through signals and forks,
+# has only been tested under the interpreter lock.
+if not getattr(sys, "_is_gil_enabled", lambda: True)():
+    raise ImportError(
+        "skmax does not run without the global interpreter lock (GIL), which this free-threaded Python has disabled. "
+        "The limit that skmax puts on the threads of the linear algebra library is shared by the whole process, and "
+        "has not been tested without the lock. Enable the lock with the environment variable PYTHON_GIL=1 or with "
+        "python -X gil=1."
+    )
 
 # Starting a thread takes about 0.1 ms: less work than this many multiplications is faster on one thread.
 _THREADING_PAYS = 2**21

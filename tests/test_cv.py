@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from problems import allow_arrays
 from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
@@ -33,7 +34,8 @@ pytestmark = pytest.mark.filterwarnings(f"ignore:{END_OF_GRID}:UserWarning")
 @parametrize_with_checks(
     [SoftmaxRegressionCV(weight_decays=3, cv=3), SoftmaxRegressionCV([0.1, 0.01], cv="approximate")],
 )
-def test_estimator_check(estimator, check):
+def test_estimator_check(monkeypatch, estimator, check):
+    allow_arrays(monkeypatch, check)
     check(estimator)
 
 

@@ -1,5 +1,6 @@
 """What the README and the pages of the documentation show is so."""
 
+import ast
 import doctest
 import importlib.util
 import json
@@ -65,7 +66,44 @@ def test_the_chart_and_the_claims_of_the_front_pages_are_those_of_its_figures():
         drawn = (convergence.STATIC / f"convergence-{ground}.svg").read_text(encoding="utf-8")
         assert drawn == convergence.draw(figures, ground)
     for page in ("README.md", "docs/index.md"):
-        assert convergence.sentence(figures) in " ".join((ROOT / page).read_text().replace("`", "").split())
+        text = " ".join((ROOT / page).read_text().replace("`", "").split())
+        assert convergence.sentence(figures) in text
+        assert convergence.in_general(figures) in text
+
+
+def sections_of_benchmarks():
+    """The sections of the pages with benchmarks, by the script that their command names."""
+    text = "".join(page.read_text() for page in PAGES if page.name in ("benchmarks.md", "peers.md") and page.exists())
+    sections = re.split(r"^## ", text, flags=re.M)[1:]
+    return {found[0]: text for text in sections if (found := re.findall(r"`python -m benchmarks\.(\w+)", text))}
+
+
+@pytest.mark.parametrize("script", sections_of_benchmarks())
+def test_the_figures_on_the_pages_of_benchmarks_are_those_of_their_script(script):
+    """Each number in a table is in the docstring of the script, or is one of the chart."""
+    section = sections_of_benchmarks()[script]
+    source = ast.get_docstring(ast.parse((ROOT / "benchmarks" / f"{script}.py").read_text()))
+    if script == "convergence":
+        from benchmarks import convergence
+
+        figures = json.loads(convergence.DATA.read_text())
+        told = convergence.claims(figures)
+        seconds = {name: told[name] for name in convergence.SOLVERS} | {"LogisticRegression()": told["default"][0]}
+        ratios = {name: time / told["SoftmaxRegression"] for name, time in seconds.items()}
+        excess = dict.fromkeys(convergence.SOLVERS, "at most 1e-6")
+        excess["LogisticRegression()"] = f"{told['default'][1]:.0e}"
+        rows = [
+            f"| {name} | {time:.0f} | {ratios[name]:.{int(1 < ratios[name] < 2)}f} | {excess[name]} |"
+            for name, time in seconds.items()
+        ]
+        assert all(row in section for row in rows)
+        return
+    numbers = r"(?<![\w.,])[-+]?\d[\d.,]*(?:e[-+]?\d+)?(?![\w])"
+    known = {number.rstrip(".,") for number in re.findall(numbers, source)}
+    rows = re.findall(r"^\|[ :|-]+\|\n((?:\|.*\n)+)", section, re.M)  # of each table, below its header
+    assert rows
+    found = {number.rstrip(".,") for row in rows for number in re.findall(numbers, row)}
+    assert found <= known, f"not in the docstring of benchmarks/{script}.py: {sorted(found - known)}"
 
 
 def test_the_figures_of_the_chart_are_of_fits_that_end_there():

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from problems import allow_arrays
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
@@ -41,7 +42,8 @@ WINE = load_wine(return_X_y=True)
 
 
 @parametrize_with_checks([SoftmaxRegression(), SoftmaxRegression(weight_decay=0.01, class_weight="balanced")])
-def test_estimator_check(estimator, check):
+def test_estimator_check(monkeypatch, estimator, check):
+    allow_arrays(monkeypatch, check)
     check(estimator)
 
 

@@ -2,10 +2,13 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -220,3 +223,27 @@ def test_workers_of_joblib_get_their_share():
     n_cores = joblib.cpu_count()
     inside = joblib.Parallel(n_jobs=n_cores)(joblib.delayed(_threads_of_a_fit)() for _ in range(n_cores))
     assert set(inside) == {1}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_python_without_its_interpreter_lock_is_refused_with_the_reason(enabled):
+    """No such build is at hand: the function by which Python says so is replaced in a new process."""
+    code = f"import sys; sys._is_gil_enabled = lambda: {enabled}; import skmax"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode == 0) == enabled
+    if not enabled:
+        assert "ImportError: skmax does not run without the global interpreter lock" in done.stderr
+        assert "shared by the whole process, and has not been tested" in done.stderr
+        assert "PYTHON_GIL=1" in done.stderr
+
+
+def test_the_package_claims_no_support_of_free_threading():
+    """And the page on installation says the same as the error."""
+    root = Path(__file__).parents[1]
+    if not (root / "docs").exists():
+        pytest.skip("runs in the project's folder")
+    classifiers = tomllib.loads((root / "pyproject.toml").read_text())["project"]["classifiers"]
+    assert not [each for each in classifiers if "Free Threading" in each]
+    page = " ".join((root / "docs" / "install.md").read_text().split())
+    assert "works only with the global interpreter lock" in page
+    assert "PYTHON_GIL=1" in page

@@ -50,9 +50,8 @@ they have almost no curvature. Without these rows D, f is smaller by their losse
 and the bound of f_-D, which has a gradient and a Hessian of its own, may hold.
 """
 
-import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -156,7 +155,7 @@ class Certificate:
 
     def at_infinity(self) -> "Certificate":
         """The same gap without a certificate, as there is no minimum that the point could be near."""
-        return dataclasses.replace(self, change=np.inf, by_penalty=False)
+        return replace(self, change=np.inf, by_penalty=False)
 
     def within(self, tol: float) -> bool:
         return bool(self.holds and self.doubt * self.gap <= tol)

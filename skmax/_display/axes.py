@@ -1,14 +1,13 @@
 """The axes of a plot."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+Axes: TypeAlias = Any  # a matplotlib.axes.Axes: Matplotlib is optional, and imported where a plot is drawn
 
 
-def axes_for(ax: Any, n_axes: int = 1, *, across: bool = False, **options: Any) -> list["Axes"]:
+def axes_for(ax: Any, n_axes: int = 1, *, across: bool = False, **options: Any) -> list[Axes]:
     """The given axes, or those of a new figure: one below the other or, with `across`, side by side."""
     try:
         import matplotlib.pyplot as plt

@@ -1,26 +1,25 @@
 """CoefficientDisplay: the coefficients of a model with their intervals."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from skmax._base import MatrixLike
 from skmax._columns import ColumnStats
-from skmax._display.axes import axes_for
+from skmax._display.axes import Axes, axes_for
 from skmax._samples import Float64Array
 from skmax.inference._covariance import contrasts, errors_of
 from skmax.inference._fitted import Kind, fitted
 from skmax.inference._tables import quantile
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 # The number of features that are drawn if none are chosen.
 _MOST_FEATURES = 10
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class CoefficientDisplay:
     """The coefficients of each class with their intervals, in logits per standard deviation of their feature.
 
@@ -62,24 +61,13 @@ class CoefficientDisplay:
     '95 % credible interval'
     """
 
-    def __init__(
-        self,
-        *,
-        coef: Float64Array,
-        lower: Float64Array,
-        upper: Float64Array,
-        features: Sequence[Any],
-        classes: Sequence[Any],
-        interval: str = "interval",
-        reference: Any = None,
-    ) -> None:
-        self.coef = coef
-        self.lower = lower
-        self.upper = upper
-        self.features = features
-        self.classes = classes
-        self.interval = interval
-        self.reference = reference
+    coef: Float64Array
+    lower: Float64Array
+    upper: Float64Array
+    features: Sequence[Any]
+    classes: Sequence[Any]
+    interval: str = "interval"
+    reference: Any = None
 
     @classmethod
     def from_estimator(
@@ -95,7 +83,7 @@ class CoefficientDisplay:
         groups: ArrayLike | None = None,
         reference: Any = None,
         level: float = 0.95,
-        ax: "Axes | None" = None,
+        ax: Axes | None = None,
         **kwargs: Any,
     ) -> "CoefficientDisplay":
         """Draw the coefficients of a fitted model.
@@ -151,7 +139,7 @@ class CoefficientDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "CoefficientDisplay":
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> "CoefficientDisplay":
         """Draw.
 
         Parameters
@@ -168,7 +156,7 @@ class CoefficientDisplay:
         n_classes, n_features = self.coef.shape
         # A band for each feature has room for a line of each class.
         height = 1.2 + n_features * (0.25 + 0.13 * n_classes)
-        [self.ax_] = axes_for(ax, across=True, figsize=(7.0, height))
+        [self.ax_] = axes_for(ax, across=True, figsize=(6.0, height))
         self.figure_ = self.ax_.figure
         for j in range(0, n_features, 2):
             self.ax_.axhspan(j - 0.5, j + 0.5, color="0.95", linewidth=0, zorder=0)

@@ -1,18 +1,17 @@
 """ConvergenceDisplay: the gap over the iterations of a fit."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from sklearn.pipeline import Pipeline
 
 from skmax._base import BaseSoftmaxRegression
-from skmax._display.axes import axes_for
-from skmax._display.last_step import last_step
+from skmax._display.axes import Axes, axes_for
+from skmax._pipeline import last_step
 from skmax._samples import Float64Array
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
-
+@dataclass(kw_only=True, eq=False, repr=False)
 class ConvergenceDisplay:
     """The estimated distance of the objective from its minimum, over the iterations of a fit.
 
@@ -43,9 +42,8 @@ class ConvergenceDisplay:
     >>> display = ConvergenceDisplay.from_estimator(SoftmaxRegression(1e-4).fit(X, y), ax=display.ax_, name="1e-4")
     """
 
-    def __init__(self, *, gap_curve: Float64Array, name: str | None = None) -> None:
-        self.gap_curve = gap_curve
-        self.name = name
+    gap_curve: Float64Array
+    name: str | None = None
 
     @classmethod
     def from_estimator(
@@ -53,7 +51,7 @@ class ConvergenceDisplay:
         estimator: BaseSoftmaxRegression | Pipeline,
         *,
         name: str | None = None,
-        ax: "Axes | None" = None,
+        ax: Axes | None = None,
         **kwargs: Any,
     ) -> "ConvergenceDisplay":
         """Draw the convergence of a fitted estimator.
@@ -78,12 +76,12 @@ class ConvergenceDisplay:
         TypeError
             If `estimator` is another one.
         """
-        estimator, _ = last_step(estimator, BaseSoftmaxRegression)
+        estimator, _, _ = last_step(estimator)
         minimum = estimator.objective_ - estimator.gap_
         name = type(estimator).__name__ if name is None else name
         return cls(gap_curve=estimator.loss_curve_ - minimum, name=name).plot(ax=ax, **kwargs)
 
-    def plot(self, ax: "Axes | None" = None, *, name: str | None = None, **kwargs: Any) -> "ConvergenceDisplay":
+    def plot(self, ax: Axes | None = None, *, name: str | None = None, **kwargs: Any) -> "ConvergenceDisplay":
         """Draw.
 
         Parameters

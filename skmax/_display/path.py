@@ -1,7 +1,8 @@
 """PathDisplay: the scores of a search, and the coefficients along its path."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,15 +10,13 @@ from sklearn.pipeline import Pipeline
 
 from skmax._base import MatrixLike
 from skmax._cv import SoftmaxRegressionCV
-from skmax._display.axes import axes_for
-from skmax._display.last_step import last_step
+from skmax._display.axes import Axes, axes_for
+from skmax._pipeline import last_step
 from skmax._samples import Float64Array
 from skmax._scorer import neg_cross_entropy_scorer
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
-
+@dataclass(kw_only=True, eq=False, repr=False)
 class PathDisplay:
     """The mean score of :class:`SoftmaxRegressionCV` against the weight decay, with its standard error.
 
@@ -61,22 +60,12 @@ class PathDisplay:
     'log'
     """
 
-    def __init__(
-        self,
-        *,
-        weight_decays: Float64Array,
-        scores: Float64Array,
-        weight_decay: float,
-        score_name: str = "score",
-        coefficients: Float64Array | None = None,
-        classes: Sequence[Any] | None = None,
-    ) -> None:
-        self.weight_decays = weight_decays
-        self.scores = scores
-        self.weight_decay = weight_decay
-        self.score_name = score_name
-        self.coefficients = coefficients
-        self.classes = classes
+    weight_decays: Float64Array
+    scores: Float64Array
+    weight_decay: float
+    score_name: str = "score"
+    coefficients: Float64Array | None = None
+    classes: Sequence[Any] | None = None
 
     @classmethod
     def from_estimator(
@@ -119,7 +108,7 @@ class PathDisplay:
         TypeError
             If `estimator` has no path of scores.
         """
-        estimator, X = last_step(estimator, SoftmaxRegressionCV, X)
+        estimator, X, _ = last_step(estimator, X, SoftmaxRegressionCV)
         scoring, coefficients, classes = estimator.scoring, None, None
         is_log_loss = scoring in ("neg_log_loss", neg_cross_entropy_scorer)
         name = "log loss" if is_log_loss else "accuracy" if scoring is None else str(scoring)
@@ -184,7 +173,7 @@ class PathDisplay:
         self.ax_.legend()
         return self
 
-    def _plot_coefficients(self, ax: "Axes", lines: Float64Array) -> None:
+    def _plot_coefficients(self, ax: Axes, lines: Float64Array) -> None:
         from matplotlib.lines import Line2D
 
         self.coefficient_ax_ = ax

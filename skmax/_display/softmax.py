@@ -1,12 +1,14 @@
 """SoftmaxDisplay: the logits of one sample and their softmax."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from skmax._arrays import as_numpy
 from skmax._base import MatrixLike
 from skmax._display.axes import axes_for
 from skmax._samples import Float64Array
@@ -16,6 +18,7 @@ from skmax._softmax import softmax
 _MOST_BARS = 30
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SoftmaxDisplay:
     """The logits of one sample and, beside them, their softmax, with a bar for each class.
 
@@ -47,9 +50,8 @@ class SoftmaxDisplay:
     [0.09, 0.24, 0.67]
     """
 
-    def __init__(self, *, raw_prediction: Float64Array, classes: Sequence[Any] | None = None) -> None:
-        self.raw_prediction = raw_prediction
-        self.classes = classes
+    raw_prediction: Float64Array
+    classes: Sequence[Any] | None = None
 
     @classmethod
     def from_estimator(
@@ -78,12 +80,12 @@ class SoftmaxDisplay:
             If `X` is not a single sample.
         """
         check_is_fitted(estimator)
-        logits = np.asarray(estimator.decision_function(X, **({} if offset is None else {"offset": offset})))
+        logits = as_numpy(estimator.decision_function(X, **({} if offset is None else {"offset": offset})))
         if len(logits) != 1:
             raise ValueError(f"X must be a single sample, of shape (1, n_features); got {len(logits)} samples.")
         # Of two classes, the first has logit 0; if the second one is certain, the second has.
         logits = logits[0] if logits.ndim == 2 else np.array([-np.inf, 0] if logits[0] == np.inf else [0, logits[0]])
-        return cls(raw_prediction=logits, classes=estimator.classes_.tolist()).plot(ax=ax)
+        return cls(raw_prediction=logits, classes=as_numpy(estimator.classes_).tolist()).plot(ax=ax)
 
     @classmethod
     def from_predictions(
@@ -135,7 +137,7 @@ class SoftmaxDisplay:
         if len(logits) > _MOST_BARS:
             shown = np.argsort(-probability, kind="stable")[:_MOST_BARS]
         height = 1.2 + 0.28 * max(len(shown), 6)
-        self.ax_ = np.array(axes_for(ax, 2, across=True, figsize=(7.5, height)))
+        self.ax_ = np.array(axes_for(ax, 2, across=True, figsize=(6.0, height)))
         self.figure_ = self.ax_[0].figure
         place = np.arange(len(shown))
         # A class without weight in the training data has a logit of minus infinity, and gets no bar.

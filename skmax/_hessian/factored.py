@@ -1,8 +1,7 @@
 """The Hessian of the objective in standardized columns and its Cholesky factor, d^3 / 3 multiplications."""
 
-import dataclasses
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self, TypeAlias
 
 import numpy as np
 from scipy import linalg
@@ -22,6 +21,9 @@ _HIDDEN = 0.5
 # A pivot smaller than this, of a Hessian with unit diagonal, may be due to rounding. A Hessian factorised from its rows
 # has a smaller jitter, the least that rounding requires.
 _SINGULAR, _ROOT_JITTER = 1e-9, 1e-30
+
+# (r, L, jitter), as `factorise` returns them.
+Factor: TypeAlias = tuple[Float64Array, Float64Array, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +45,8 @@ class FactoredHessian(ChangeOfVariables):
     measured: Float64Array
     by_rows: bool = False
     exact_at: Float64Array | None = None
-    inverse_root: Float64Array = dataclasses.field(default_factory=lambda: np.empty(0))
-    factor: Float64Array = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+    inverse_root: Float64Array = field(default_factory=lambda: np.empty(0))
+    factor: Float64Array = field(default_factory=lambda: np.empty((0, 0)))
     jitter: float = 0.0
 
     @classmethod
@@ -79,11 +81,9 @@ class FactoredHessian(ChangeOfVariables):
             penalty = np.full(self.n_logits * objective.n_columns, self.damping)
         factorise = self._factorise_root if self.by_rows else self._factorise_hessian
         inverse_root, factor, jitter = factorise(penalty, coupled)
-        return dataclasses.replace(self, inverse_root=inverse_root, factor=factor, jitter=jitter)
+        return replace(self, inverse_root=inverse_root, factor=factor, jitter=jitter)
 
-    def _factorise_hessian(
-        self, penalty: Float64Array, coupled: Penalty | None
-    ) -> tuple[Float64Array, Float64Array, float]:
+    def _factorise_hessian(self, penalty: Float64Array, coupled: Penalty | None) -> Factor:
         """The factors of the curvature, diag(penalty) and the second derivatives of a penalty that couples classes."""
         curvature = self.measured
         if self.n_logits > 1:
@@ -100,9 +100,7 @@ class FactoredHessian(ChangeOfVariables):
             curvature = table.reshape(curvature.shape)
         return factorise(curvature, penalty)
 
-    def _factorise_root(
-        self, penalty: Float64Array, coupled: Penalty | None
-    ) -> tuple[Float64Array, Float64Array, float]:
+    def _factorise_root(self, penalty: Float64Array, coupled: Penalty | None) -> Factor:
         """Like `_factorise_hessian`, but from square roots."""
         root = self.measured
         if coupled is not None:
@@ -181,7 +179,7 @@ class FactoredHessian(ChangeOfVariables):
         return linalg.blas.dtrsv(self.factor, self.inverse_root * gradient, lower=1)
 
 
-def factorise(curvature: Float64Array, penalty: Float64Array) -> tuple[Float64Array, Float64Array, float]:
+def factorise(curvature: Float64Array, penalty: Float64Array) -> Factor:
     """(r, L, jitter) with curvature + diag(penalty) + jitter diag(1/r^2) = diag(1/r) L L^T diag(1/r)."""
     diagonal = curvature.diagonal() + penalty
     # Nothing depends on a parameter without any curvature, so its curvature is arbitrary.

@@ -1,7 +1,6 @@
 """The base class of the forms of the preconditioner."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from skmax._change_of_variables import ChangeOfVariables
@@ -42,7 +41,7 @@ class BasePreconditioner(ChangeOfVariables):
     takes_turns: ClassVar[bool] = True
     stages_grow: ClassVar[bool] = False
 
-    rows_used: str = dataclasses.field(default="", kw_only=True)
+    rows_used: str = field(default="", kw_only=True)
 
     @staticmethod
     def cost(objective: Objective) -> float:

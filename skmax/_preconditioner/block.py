@@ -1,7 +1,6 @@
 """The blocks on the diagonal of the Hessian."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -31,7 +30,7 @@ class BlockPreconditioner(BasePreconditioner):
     stages_grow = True
 
     blocks: list[Float64Array]
-    factors: list[tuple[Float64Array, Float64Array]] = dataclasses.field(default_factory=list)
+    factors: list[tuple[Float64Array, Float64Array]] = field(default_factory=list)
 
     @staticmethod
     def cost(objective: Objective) -> float:
@@ -85,7 +84,7 @@ class BlockPreconditioner(BasePreconditioner):
         def factor(k: int) -> tuple[Float64Array, Float64Array]:
             return factorise(self.blocks[k], penalty[k])[:2]
 
-        return dataclasses.replace(self, factors=workers.map_each(factor, self.n_logits, objective.n_columns**3))
+        return replace(self, factors=workers.map_each(factor, self.n_logits, objective.n_columns**3))
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         parts = zip(v.reshape(self.n_logits, -1), self.factors, strict=True)

@@ -1,7 +1,6 @@
 """The diagonal of the Hessian."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -25,8 +24,8 @@ class DiagonalPreconditioner(BasePreconditioner):
     stages_grow = True
 
     curvature: Float64Array
-    diagonal: Float64Array = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
-    inverse_root: Float64Array = dataclasses.field(default_factory=lambda: np.empty(0))
+    diagonal: Float64Array = field(default_factory=lambda: np.empty((0, 0)))
+    inverse_root: Float64Array = field(default_factory=lambda: np.empty(0))
 
     @staticmethod
     def cost(objective: Objective) -> float:
@@ -39,7 +38,7 @@ class DiagonalPreconditioner(BasePreconditioner):
 
     def penalised(self, objective: Objective) -> Self:
         diagonal = np.maximum(self.curvature + self._penalty(objective), LEAST_CURVATURE)
-        return dataclasses.replace(self, diagonal=diagonal, inverse_root=1 / np.sqrt(diagonal).ravel())
+        return replace(self, diagonal=diagonal, inverse_root=1 / np.sqrt(diagonal).ravel())
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         return self.inverse_root * v

@@ -1,7 +1,6 @@
 """The whole Hessian as a Kronecker product."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -34,7 +33,7 @@ class KroneckerPreconditioner(BasePreconditioner):
     eigenvectors: Float64Array
     logarithms: Float64Array  # of the eigenvalues
     # For each group of equal eigenvalues: their indices, and the factor of a B plus the penalty.
-    groups: list[tuple[NDArray[np.intp], Float64Array, Float64Array]] = dataclasses.field(default_factory=list)
+    groups: list[tuple[NDArray[np.intp], Float64Array, Float64Array]] = field(default_factory=list)
 
     @staticmethod
     def cost(objective: Objective) -> float:
@@ -69,7 +68,7 @@ class KroneckerPreconditioner(BasePreconditioner):
             (np.flatnonzero(self.logarithms == logarithm), *factorise(np.exp(logarithm) * self.moment, penalty)[:2])
             for logarithm in np.unique(self.logarithms)
         ]
-        return dataclasses.replace(self, groups=groups)
+        return replace(self, groups=groups)
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         turned = v.reshape(self.n_logits, -1).copy()

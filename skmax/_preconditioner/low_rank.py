@@ -1,7 +1,6 @@
 """The diagonal of the Hessian plus a matrix of low rank for each logit."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -38,7 +37,7 @@ class LowRankPreconditioner(BasePreconditioner):
     parts: list[Float64Array]
     rest: Float64Array
     # D^-1/2, (1 + r^2)^-1/2 - 1 and Q for each logit.
-    factors: list[tuple[Float64Array, Float64Array, Float64Array]] = dataclasses.field(default_factory=list)
+    factors: list[tuple[Float64Array, Float64Array, Float64Array]] = field(default_factory=list)
 
     @staticmethod
     def cost(objective: Objective) -> float:
@@ -77,7 +76,7 @@ class LowRankPreconditioner(BasePreconditioner):
             return _inverse_root(self.parts[k], np.maximum(self.rest[k] + penalty[k], LEAST_CURVATURE))
 
         cost = 2 * objective.n_columns * _rank(objective) ** 2
-        return dataclasses.replace(self, factors=workers.map_each(factor, self.n_logits, cost))
+        return replace(self, factors=workers.map_each(factor, self.n_logits, cost))
 
     def _from_v(self, v: Float64Array) -> Float64Array:
         parts = zip(v.reshape(self.n_logits, -1), self.factors, strict=True)

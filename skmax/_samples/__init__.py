@@ -9,6 +9,7 @@ from scipy.sparse import issparse
 from skmax._samples.base import LOGIT_COST, LocalSamples, Maximum, Samples
 from skmax._samples.block import Block, Design, Float64Array
 from skmax._samples.dense import DenseBlock, DenseSamples
+from skmax._samples.device import DeviceBlock, DeviceSamples, explained_memory, twin_of
 from skmax._samples.sparse import SparseSamples
 from skmax._threads import Workers
 
@@ -18,14 +19,19 @@ __all__ = [
     "DenseBlock",
     "DenseSamples",
     "Design",
+    "DeviceBlock",
+    "DeviceSamples",
     "Float64Array",
     "LocalSamples",
     "Maximum",
     "Samples",
     "dtypes_of",
+    "explained_memory",
+    "local_samples",
     "product_dtype",
     "samples_of",
     "storage_dtypes",
+    "twin_of",
 ]
 
 
@@ -45,7 +51,13 @@ def product_dtype(dtype: Any) -> Any:
     return np.dtype(np.float32 if dtype == np.float32 else np.float64)
 
 
-def samples_of(
+def samples_of(X: Design, *args: Any, **kwargs: Any) -> Samples:
+    """The samples of an X in memory or on a device, with the arguments of `local_samples`."""
+    is_local = isinstance(X, np.ndarray) or issparse(X)
+    return (local_samples if is_local else DeviceSamples.of)(X, *args, **kwargs)
+
+
+def local_samples(
     X: Design,
     target: NDArray | None = None,
     sample_weight: Float64Array | None = None,

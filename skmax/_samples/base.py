@@ -93,8 +93,12 @@ class Samples(abc.ABC):
         """The rows at `index`, in ascending order, as a block in the memory of this process."""
 
     @abc.abstractmethod
-    def gather(self, index: NDArray[np.intp], factor: Float64Array) -> "LocalSamples":
-        """The rows at `index`, copied to the memory of this process, with their weights multiplied by `factor`."""
+    def gather(self, index: NDArray[np.intp], factor: Float64Array) -> "Samples":
+        """A copy of the rows at `index`, not in other processes, with their weights multiplied by `factor`."""
+
+    @abc.abstractmethod
+    def in_memory(self) -> "LocalSamples | None":
+        """The same samples in the memory of this process; None if they are remote, and may be too many for it."""
 
     @functools.cached_property
     def target_sum(self) -> Float64Array:
@@ -118,6 +122,11 @@ class Samples(abc.ABC):
     def n_columns(self) -> int:
         """The number of parameters of a logit."""
         return self.n_features + self.fit_intercept
+
+    @property
+    def has_float64(self) -> bool:
+        """Whether there is float64 where the rows are, and so where the coefficients will be."""
+        return True
 
     @property
     def cost(self) -> int:
@@ -174,6 +183,9 @@ class LocalSamples(Samples):
     row_offset: int = 0
 
     _block_type: ClassVar[type[Block]]
+
+    def in_memory(self) -> Self:
+        return self
 
     def with_origin(self, origin: Float64Array) -> Self:
         return dataclasses.replace(self, origin=origin)

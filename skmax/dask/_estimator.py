@@ -1,7 +1,8 @@
 """DaskSoftmaxRegression: fits and predictions on Dask collections. Only its samples differ from those of other fits."""
 
 import copy
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import dask
@@ -12,12 +13,11 @@ from dask.utils import is_arraylike, is_dataframe_like
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmax._base import BaseSoftmaxRegression, FeatureNames
+from skmax._base import BaseSoftmaxRegression, FeatureNames, OfLogits, Seen
 from skmax._estimator import SoftmaxRegression, plain_model
 from skmax._path import fit_path
 from skmax._problem import Problem, WeightDecay
 from skmax._sklearn import Monitor, with_callbacks
-from skmax._softmax import FloatArray
 from skmax._threads import Workers, workers
 from skmax.dask._collections import (
     aligned_partitions,
@@ -161,9 +161,9 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         with workers() as pool:
             samples = RemoteSamples.of(partitions, shape, encoding, fit_intercept=self.fit_intercept, pool=pool)
             problem = Problem.of(samples, encoding, prior)
-            options = self._options(self._watch(monitor, feature_names))
+            options = self._options(self._watch(monitor, Seen(feature_names)))
             [fit] = fit_path(problem, [problem.decay(self.weight_decay)], options, last)
-        self._finish(fit, feature_names, monitor)
+        self._finish(fit, Seen(feature_names), monitor)
         return self
 
     def _problem_again(self, X: Any, y: Any, sample_weight: Any, offset: Any, pool: Workers) -> Problem:
@@ -258,11 +258,9 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         local.__dict__.update(copy.deepcopy(self._fitted_attributes()))
         return local
 
-    def _from_logits(
-        self, X: Any, function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray], offset: Any = None
-    ) -> Any:
+    def _from_logits(self, method: str, X: Any, function: OfLogits, offset: Any = None) -> Any:
         if not is_dask(X):
-            return super()._from_logits(X, function, offset)
+            return super()._from_logits(method, X, function, offset)
         check_is_fitted(self)
         check_columns(X)
         offset = self._known_offset(offset)
@@ -275,7 +273,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         nameless.__dict__.pop("feature_names_in_", None)
         n_classes = len(self.classes_)
         zero = None if offset is None else np.zeros(1 if n_classes == 2 else (1, n_classes))
-        empty = nameless._from_logits(np.zeros((1, self.n_features_in_), dtype=dtype), function, zero)[:0]
+        empty = nameless._from_logits(method, np.zeros((1, self.n_features_in_), dtype=dtype), function, zero)[:0]
         delayed = to_delayed(X)
         offsets = [None] * len(delayed) if offset is None else aligned_with("offset", offset, X, len(delayed))
         sizes = X.chunks[0] if is_arraylike(X) else (np.nan,) * len(delayed)
@@ -283,7 +281,7 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         return da.concatenate(
             [
                 da.from_delayed(
-                    dask.delayed(_predict)(shared, part, function, empty, own),
+                    dask.delayed(_predict)(shared, method, part, function, empty, own),
                     (size, *empty.shape[1:]),
                     dtype=empty.dtype,
                 )
@@ -291,6 +289,17 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
             ],
             allow_unknown_chunksizes=True,
         )
+
+    def _labels(self, index: Any) -> Any:
+        if not isinstance(index, da.Array):
+            return super()._labels(index)
+        classes = self.classes_.copy()
+        return da.map_blocks(functools.partial(np.take, classes), index, dtype=classes.dtype)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = False
+        return tags
 
     def __copy__(self) -> "DaskSoftmaxRegression":
         other = type(self).__new__(type(self))
@@ -308,15 +317,9 @@ class DaskSoftmaxRegression(BaseSoftmaxRegression):
         return other
 
 
-def _predict(
-    local: SoftmaxRegression,
-    X: Any,
-    function: Callable[[BaseSoftmaxRegression, FloatArray], NDArray],
-    empty: NDArray,
-    offset: Any,
-) -> NDArray:
+def _predict(local: SoftmaxRegression, method: str, X: Any, function: OfLogits, empty: NDArray, offset: Any) -> NDArray:
     """The prediction for one partition, in the dtype of `empty`, which Dask expects."""
-    return local._from_logits(X, function, offset).astype(empty.dtype, copy=False) if X.shape[0] else empty
+    return local._from_logits(method, X, function, offset).astype(empty.dtype, copy=False) if X.shape[0] else empty
 
 
 def _score(local: SoftmaxRegression, X: Any, y: Any, sample_weight: Any, offset: Any) -> tuple[float, float]:

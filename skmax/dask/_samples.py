@@ -7,12 +7,11 @@ arguments, mostly the parameters, to the workers and brings back one result, add
 partitions.
 """
 
-import dataclasses
 import functools
 import itertools
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -26,8 +25,8 @@ from skmax._samples import (
     Float64Array,
     LocalSamples,
     Samples,
+    local_samples,
     product_dtype,
-    samples_of,
     storage_dtypes,
 )
 from skmax._target import Encoding, Part, all_labels, class_indices, class_totals
@@ -101,17 +100,20 @@ class RemoteSamples(Samples):
         return np.require(total, requirements="A") if isinstance(total, np.ndarray) else total  # type: ignore[return-value]
 
     def with_origin(self, origin: Float64Array) -> Self:
-        return dataclasses.replace(self, partitions=self.partitions.map(LocalSamples.with_origin, origin))
+        return replace(self, partitions=self.partitions.map(LocalSamples.with_origin, origin))
 
     def in_float64(self) -> Self:
         if self.dtype == np.float64:
             return self
         partitions = self.partitions.map(LocalSamples.in_float64)
-        return dataclasses.replace(self, partitions=partitions, dtype=np.dtype(np.float64))
+        return replace(self, partitions=partitions, dtype=np.dtype(np.float64))
 
     def without(self, which: Callable[..., NDArray[np.bool_]], *args: Any, cost: int) -> Self:
         partitions = self.partitions.map(functools.partial(LocalSamples.without, cost=cost), which, *args)
-        return dataclasses.replace(self, partitions=partitions, weight_sum=sum(partitions.gather(_WEIGHT_SUM)))
+        return replace(self, partitions=partitions, weight_sum=sum(partitions.gather(_WEIGHT_SUM)))
+
+    def in_memory(self) -> None:
+        return None
 
     def rows(self, index: NDArray[np.intp] | slice) -> Block:
         return self._fetch(index).rows(slice(None))
@@ -135,7 +137,7 @@ class RemoteSamples(Samples):
         offset = None
         if self.has_offset:  # class-major in a block
             offset = np.concatenate([block.offset.T if self.n_logits > 1 else block.offset[0] for block in blocks])
-        return samples_of(
+        return local_samples(
             sparse.vstack(x, format="csr") if self.is_sparse else np.concatenate(x),
             np.concatenate(target),
             None if weight[0] is None else np.concatenate(weight),
@@ -199,9 +201,7 @@ def _totals(loaded: Checked, labels: NDArray) -> Float64Array:
     return class_totals(class_indices(part, labels), weight, len(labels))
 
 
-def _local_samples(
-    loaded: Checked, row_offset: int, encoding: Encoding, shape: Shape, fit_intercept: bool
-) -> LocalSamples:
+def _local_samples(loaded: Checked, row_offset: int, encoding: Encoding, shape: Shape, fit_intercept: bool) -> Samples:
     X, part, weight, offset = loaded
     X = X.astype(shape.dtype, copy=False)
     if shape.is_sparse:

@@ -24,7 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 from skmax._base import MatrixLike
 from skmax._columns import ColumnStats
 from skmax._samples import Block, DenseBlock, Float64Array, LocalSamples
-from skmax.inference._fitted import Fitted, Kind, fitted, last_step
+from skmax._softmax import of_all_classes
+from skmax.inference._fitted import Fitted, Kind, fitted
 from skmax.inference._tables import Table, check_level, estimate_table
 
 # A number that differs from 0 or 1 by no more than this is that number, less and plus an origin.
@@ -182,7 +183,7 @@ def marginal_effects(
     with fitted(model, X, y, sample_weight, offset) as fit:
         changes = _changes(fit, features, contrasts)
         covariance = fit.covariance(kind, groups)
-        points = _points(fit, model, at)
+        points = _points(fit, at)
         results = [
             _effects(
                 fit, covariance, _sums(points, slice(i, i + 1), fit.theta, fit.columns, fit.to_user, changes), changes
@@ -201,34 +202,27 @@ def marginal_effects(
 def _changes(fit: Fitted, features: Sequence[Any] | None, contrasts: Any) -> list[Change]:
     """The changes that are asked for, in the order of the columns, and then those of several columns."""
     names = fit.names[: fit.objective.n_features].tolist()
-    pairs: dict[int, tuple[Any, Any]] = {}
-    groups: dict[str, tuple[Any, Any]] = {}
+    of_columns = [Change(name, "slope", np.array([j])) for j, name in enumerate(names)]
+    of_groups: list[Change] = []
     if isinstance(contrasts, str):
         if contrasts != "binary":
             raise ValueError(f"contrasts must be 'binary', None, or a mapping; got {contrasts!r}.")
-        sums = fit.objective.samples.sum(_are_binary, cost=4 * len(names)) == 0
-        pairs = {int(j): (0, 1) for j in np.flatnonzero(sums)}
-    elif contrasts is not None:
-        for feature, pair in contrasts.items():
-            if not isinstance(pair, Sequence) or len(pair) != 2:
-                raise ValueError(f"contrasts must have (before, after) for {feature!r}; got {pair!r}.")
-            if all(isinstance(value, Mapping) for value in pair):
-                groups[str(feature)] = (pair[0], pair[1])
-            elif all(isinstance(value, Real) for value in pair):
-                pairs[fit.column(feature)] = (pair[0], pair[1])
-            else:
-                raise ValueError(
-                    "contrasts must have two numbers, or two mappings of features to numbers, for "
-                    f"{feature!r}; got {pair!r}."
-                )
-    of_groups = []
-    for name, pair in groups.items():
-        before, after = ({fit.column(key): float(value) for key, value in part.items()} for part in pair)
-        if not before or before.keys() != after.keys():
-            raise ValueError(f"contrasts must set the same features before and after, for {name!r}; got {pair!r}.")
-        columns = np.array(sorted(before))
-        values = np.array([[part[j] for j in columns] for part in (before, after)])
-        of_groups.append(Change(name, "after - before", columns, values))
+        n_others = fit.objective.samples.sum(_are_binary, cost=4 * len(names))
+        contrasts = {j: (0, 1) for j in np.flatnonzero(n_others == 0)}
+    for feature, pair in ({} if contrasts is None else contrasts).items():
+        if not isinstance(pair, Sequence) or len(pair) != 2:
+            raise ValueError(f"contrasts must have (before, after) for {feature!r}; got {pair!r}.")
+        if all(isinstance(value, Mapping) for value in pair):
+            of_groups.append(_change_of_several(fit, str(feature), *pair))
+        elif all(isinstance(value, Real) for value in pair):
+            j, (before, after) = fit.column(feature), pair
+            values = np.array([[before], [after]], dtype=np.float64)
+            of_columns[j] = Change(names[j], f"{after:g} - {before:g}", np.array([j]), values)
+        else:
+            raise ValueError(
+                "contrasts must have two numbers, or two mappings of features to numbers, for "
+                f"{feature!r}; got {pair!r}."
+            )
     if features is None:
         taken = {int(j) for change in of_groups for j in change.columns}
         chosen = [j for j in range(len(names)) if j not in taken]
@@ -238,20 +232,22 @@ def _changes(fit: Fitted, features: Sequence[Any] | None, contrasts: Any) -> lis
         of_groups = [change for change in of_groups if change.name in wanted]
         own = [change.name for change in of_groups]
         chosen = [fit.column(feature) for feature in wanted if feature not in own]
-    changes = []
-    for j in chosen:
-        if j in pairs:
-            before, after = pairs[j]
-            values = np.array([[before], [after]], dtype=np.float64)
-            changes.append(Change(names[j], f"{after:g} - {before:g}", np.array([j]), values))
-        else:
-            changes.append(Change(names[j], "slope", np.array([j])))
-    if not changes + of_groups:
+    changes = [of_columns[j] for j in chosen] + of_groups
+    if not changes:
         raise ValueError(f"features must be one or more features; got {features!r}.")
-    return changes + of_groups
+    return changes
 
 
-def _points(fit: Fitted, model: Any, at: Any) -> LocalSamples:
+def _change_of_several(fit: Fitted, name: str, *pair: Mapping[Any, Any]) -> Change:
+    """The change of the features that both mappings of a `pair` set."""
+    before, after = ({fit.column(key): float(value) for key, value in part.items()} for part in pair)
+    if not before or before.keys() != after.keys():
+        raise ValueError(f"contrasts must set the same features before and after, for {name!r}; got {pair!r}.")
+    columns = np.array(sorted(before))
+    return Change(name, "after - before", columns, np.array([[part[j] for j in columns] for part in (before, after)]))
+
+
+def _points(fit: Fitted, at: Any) -> LocalSamples:
     """The points, in the columns of the fit."""
     if isinstance(at, str | Mapping):
         if isinstance(at, str) and at != "mean":
@@ -263,8 +259,7 @@ def _points(fit: Fitted, model: Any, at: Any) -> LocalSamples:
             point[fit.column(feature)] = value
         X = point[None]
     else:
-        _, [X], _ = last_step(model, at)
-        X = fit.estimator._validate_X(X, reset=False)
+        X = fit.rows(at)
     return fit.new_samples(X)
 
 
@@ -320,7 +315,7 @@ def _sums(
     second = np.zeros((len(features), len(pairs[0]), size))
     for block in samples.blocks(len(pairs[0]) + size + len(features), within):
         if slopes:
-            probability = _probabilities(block, parameters, n_classes)
+            probability = _probabilities(block, parameters)
             standardized = columns.standardized(block, samples.fit_intercept)
             product = probability[pairs[0]] * probability[pairs[1]] * block.weights()
             ones += product.sum(axis=1)
@@ -331,7 +326,7 @@ def _sums(
             change = changes[place]
             for sign, values in zip((-1, 1), np.asarray(change.values), strict=True):
                 moved = _with_values(samples, block, change.columns, values)
-                probability = _probabilities(moved, parameters, n_classes)
+                probability = _probabilities(moved, parameters)
                 standardized = columns.standardized(moved, samples.fit_intercept)
                 weighted = probability * block.weights()
                 effect[:, place] += sign * weighted.sum(axis=1)
@@ -362,11 +357,9 @@ def _of_pairs(sums: Float64Array, pairs: Any, n_classes: int) -> Float64Array:
     return table
 
 
-def _probabilities(block: Block, parameters: Any, n_classes: int) -> Float64Array:
+def _probabilities(block: Block, parameters: Any) -> Float64Array:
     """The probabilities of all classes, class-major."""
-    probability = block.probability(*parameters)
-    both = np.vstack([1 - probability, probability]) if len(probability) < n_classes else probability
-    return both.astype(np.float64, copy=False)
+    return of_all_classes(block.probability(*parameters)).astype(np.float64, copy=False)
 
 
 def _with_values(samples: LocalSamples, block: Block, columns: NDArray[np.intp], values: Float64Array) -> Block:

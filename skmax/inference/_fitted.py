@@ -27,20 +27,20 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg, sparse
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
+from skmax._arrays import to_numpy
 from skmax._base import BaseSoftmaxRegression, MatrixLike
 from skmax._columns import ColumnStats
 from skmax._cv import SoftmaxRegressionCV
 from skmax._hessian.measure import measure, measure_root
 from skmax._infinity import n_unseparated
 from skmax._objective import Objective
+from skmax._pipeline import last_step
 from skmax._prior import check_offset
-from skmax._samples import Block, Design, Float64Array, LocalSamples, samples_of
+from skmax._samples import Block, Design, Float64Array, LocalSamples
 from skmax._separation import separation
-from skmax._softmax import FloatArray, losses_in_place
-from skmax._target import Encoding
+from skmax._softmax import FloatArray, Parameters, losses_in_place
+from skmax._target import Encoding, Target
 from skmax._threads import workers
 
 Kind: TypeAlias = Literal["model", "sandwich", "cluster"]
@@ -73,7 +73,10 @@ class Fitted:
 
     Attributes
     ----------
+    model : BaseSoftmaxRegression or Pipeline
+        As the user passed it.
     estimator : BaseSoftmaxRegression
+        The last step of `model`.
     encoding : Encoding
     names : ndarray of shape (n_columns,)
         The names of the features and, last, "intercept".
@@ -83,18 +86,22 @@ class Fitted:
         With a `turn` where columns without a penalty nearly depend on one another.
     theta : ndarray of shape (n_parameters,)
         The parameters of `objective`, with a sum of 0 over the classes.
+    table : ndarray of shape (n_logits, n_columns)
+        The same parameters in the user's columns.
     origin : ndarray of shape (n_features,)
         What is subtracted from the rows of X.
     to_user : ndarray of shape (n_columns, n_columns)
         What a logit's parameters in standardized columns are multiplied by to give those in the user's.
     """
 
+    model: Any
     estimator: BaseSoftmaxRegression
     encoding: Encoding
     names: NDArray[np.object_]
     objective: Objective
     columns: ColumnStats
     theta: Float64Array
+    table: Float64Array
     origin: Float64Array
     to_user: Float64Array
 
@@ -109,7 +116,7 @@ class Fitted:
     @property
     def classes(self) -> NDArray:
         """The labels with weight, of which the first has no logit if there are two in all."""
-        return self.encoding.classes[self.encoding.present]
+        return self.encoding.present_classes
 
     @property
     def labels(self) -> NDArray:
@@ -124,15 +131,6 @@ class Fitted:
     def unit(self) -> float:
         """What the weights of the samples are multiples of."""
         return self.weight_sum / self.objective.samples.weight_sum
-
-    @property
-    def table(self) -> Float64Array:
-        """The parameters in the user's columns, of shape (n_logits, n_columns)."""
-        model = self.estimator
-        rows = self.encoding.present if self.n_logits > 1 else [True]
-        parts = [model.coef_[rows], model.intercept_[rows, None]][: 1 + self.objective.fit_intercept]
-        table = np.concatenate(parts, axis=1).astype(np.float64)
-        return table - table.mean(axis=0) if self.n_logits > 1 else table
 
     @functools.cached_property
     def basis(self) -> Float64Array:
@@ -271,11 +269,10 @@ class Fitted:
         theta = self.columns.step(step, objective.fit_intercept).ravel()
         if objective.penalty.has_free and objective.largest_change(theta) > _LARGEST_STEP:
             part = objective.receding(theta)
+            if part is None and objective.penalty.is_none and (found := separation(objective, self.columns)):
+                part = found.step
             if part is not None:
                 raise ValueError(self._separated(part))
-            found = separation(objective, self.columns) if objective.penalty.is_none else None
-            if found is not None:
-                raise ValueError(self._separated(found.step))
             raise ValueError(self._unconverged(f"changes a difference of two logits by more than {_LARGEST_STEP}"))
         self._check_near(step, self.inverse())
 
@@ -285,12 +282,8 @@ class Fitted:
         far = np.divide(step, error, out=np.zeros_like(step), where=error > 0)
         if not far.max() <= _MOST_FROM_MINIMUM:
             k, j = np.unravel_index(int(far.argmax()), far.shape)
-            raise ValueError(
-                self._unconverged(
-                    f"changes the parameter {self.names[j]!r} of class {self.labels[k]!r} by {far.max():.2g} standard "
-                    "errors"
-                )
-            )
+            parameter = f"the parameter {self.names[j]!r} of class {self.labels[k]!r}"
+            raise ValueError(self._unconverged(f"changes {parameter} by {far.max():.2g} standard errors"))
 
     def _unconverged(self, what: str) -> str:
         # A gap g leaves a Newton step of length (2 S g)^(1/2) in standard errors.
@@ -329,17 +322,16 @@ class Fitted:
             self.warn_of_class_weight("the standard errors of kind='model'. Pass kind='sandwich'")
             return self.inverse()
         samples, n_free = self.objective.samples, self.n_free
-        arguments = self.theta, self.columns, self.basis
-        cost = n_free**2 + self.objective.cost
+        scores = _Scores(self.theta, self.columns, self.basis)
         if codes is None:
-            meat = samples.sum(_meat, *arguments, cost=cost)
+            meat = samples.sum(_meat, scores, cost=n_free**2 + self.objective.cost)
         else:
             meat, codes = np.zeros((n_free, n_free)), self._clusters(codes)
             n_clusters, n_rows = codes.max() + 1, np.count_nonzero(codes >= 0)
             most = max(1, _CLUSTER_NUMBERS // n_free)
             for first in range(0, n_clusters, most):
                 count = min(most, n_clusters - first)
-                sums = samples.sum(_cluster_sums, *arguments, codes, first, count, cost=n_free + self.objective.cost)
+                sums = samples.sum(_cluster_sums, scores, codes, first, count, cost=n_free + self.objective.cost)
                 meat += sums.T @ sums
             per_logit = self.effective_df / self.basis.shape[1]
             meat *= n_clusters / (n_clusters - 1) * (n_rows - 1) / (n_rows - per_logit)
@@ -372,7 +364,7 @@ class Fitted:
             )
         if groups is None:
             return None
-        labels, n_samples = np.asarray(groups), self.objective.samples.n_samples
+        labels, n_samples = np.asarray(to_numpy(groups, "groups")), self.objective.samples.n_samples
         if labels.shape != (n_samples,):
             raise ValueError(f"groups must name the cluster of each of the {n_samples} rows; got shape {labels.shape}.")
         if labels.dtype.kind == "f" and np.isnan(labels).any():
@@ -419,25 +411,20 @@ class Fitted:
         shift = np.sqrt(self.weight_sum) * np.linalg.norm(self.root @ gradient)
         return bool(shift <= _NEGLIGIBLE_SHIFT and self.n_free - self.effective_df <= _NEGLIGIBLE_FREEDOM)
 
-    def rows(self, X: MatrixLike, offset: ArrayLike | None) -> tuple[Design, FloatArray | None]:
-        """New rows as the estimator takes them, after a pipeline's earlier steps, with the offsets of each logit."""
-        X = self.estimator._validate_X(X, reset=False)
-        offset = self.estimator._known_offset(offset)
-        checked = check_offset(offset, X.shape[0], len(self.encoding.classes))
-        return X, checked[:, self.encoding.present] if checked is not None and checked.ndim == 2 else checked
+    def rows(self, X: MatrixLike) -> Design:
+        """New rows like those that the model was fitted to, as its last step sees them."""
+        return self.estimator._validate_X(last_step(self.model, X)[1], reset=False)
 
-    def new_samples(self, X: Design, offset: FloatArray | None = None, target: NDArray | None = None) -> LocalSamples:
-        """Other rows, as `rows` returns them, in the columns and with the threads of the objective, in float64."""
+    def known_offset(self, offset: ArrayLike | None, n_rows: int) -> FloatArray | None:
+        """The offsets of new rows, which must be known if those of the fit had offsets."""
+        return check_offset(self.estimator._known_offset(offset), n_rows, len(self.encoding.classes))
+
+    def new_samples(self, X: Design, offset: FloatArray | None = None, values: NDArray | None = None) -> LocalSamples:
+        """Other `rows` with encoded targets, in the columns and with the threads of the objective, in float64."""
         own = self.objective.samples
-        samples = samples_of(
-            X,
-            target,
-            n_classes=own.n_classes,
-            n_logits=own.n_logits,
-            fit_intercept=own.fit_intercept,
-            workers=own.workers,
-            offset=offset,
-        )
+        target = Target(self.encoding, values, None)
+        samples = target.samples(X, fit_intercept=own.fit_intercept, pool=own.workers, offset=offset).in_memory()
+        assert samples is not None  # only Dask's rows are not for this process
         return (samples if samples.is_sparse else samples.with_origin(self.origin)).in_float64()
 
     def for_all_classes(self, values: Float64Array) -> Float64Array:
@@ -456,27 +443,6 @@ class Fitted:
         raise ValueError(f"A feature must be one of the names {_listed(names)}, or an index; got {feature!r}.")
 
 
-def last_step(model: Any, *designs: MatrixLike) -> tuple[BaseSoftmaxRegression, list[MatrixLike], NDArray | None]:
-    """The estimator at the end of a pipeline, each X after the steps before it, and the names of its columns."""
-    names, xs = None, list(designs)
-    while isinstance(model, Pipeline):
-        before, model = model[:-1], model.steps[-1][1]
-        if len(before):
-            xs = [before.transform(X) for X in xs]
-            try:
-                names = before.get_feature_names_out()
-            except (AttributeError, ValueError):  # a step without names
-                names = None
-    if not isinstance(model, BaseSoftmaxRegression):
-        advice = ": pass its best_estimator_" if hasattr(model, "best_estimator_") else ""
-        raise TypeError(
-            "model must be a fitted SoftmaxRegression, SoftmaxRegressionCV or DaskSoftmaxRegression, or a pipeline "
-            f"that ends in one; got {type(model).__name__}{advice}."
-        )
-    check_is_fitted(model)
-    return model, xs, getattr(model, "feature_names_in_", names)
-
-
 @contextmanager
 def fitted(
     model: Any,
@@ -491,7 +457,7 @@ def fitted(
 
     With `errors`, its standard errors are meant, and a weight decay that was chosen on the same data is warned of.
     """
-    estimator, [X], names = last_step(model, X)
+    estimator, X, names = last_step(model, X)
     n_present = int(np.isfinite(estimator.intercept_).sum())
     size = (n_present if len(estimator.coef_) > 1 else 1) * (estimator.coef_.shape[1] + estimator.fit_intercept)
     if size > MOST_PARAMETERS:
@@ -515,16 +481,14 @@ def fitted(
         if objective.penalty.has_free:
             columns = problem.independent_columns(objective)
             _check_independent(columns, names, given.fit_intercept)
-        rows = encoding.present if given.n_logits > 1 else [True]
-        parts = (part[rows].astype(np.float64) for part in (estimator.coef_, estimator.intercept_))
-        theta = objective.join(*problem.coordinates.from_origin(*parts))
-        if given.n_logits > 1:
-            theta = theta - theta.mean(axis=0)
+        parts = [part[encoding.rows].astype(np.float64) for part in (estimator.coef_, estimator.intercept_)]
+        table = _centred(objective.join(*parts))
+        theta = _centred(objective.join(*problem.coordinates.from_origin(*parts))).ravel()
         to_user = columns.step(np.eye(given.n_columns), given.fit_intercept)
         origin = np.zeros(given.n_features) if problem.coordinates.origin is None else problem.coordinates.origin
         if given.fit_intercept:
             to_user[:, -1] -= to_user[:, :-1] @ origin
-        result = Fitted(estimator, encoding, names, objective, columns, theta.ravel(), origin, to_user)
+        result = Fitted(model, estimator, encoding, names, objective, columns, theta, table, origin, to_user)
         result.check()
         yield result
 
@@ -532,13 +496,13 @@ def fitted(
 def _check_classes(estimator: BaseSoftmaxRegression, encoding: Encoding) -> None:
     if encoding.is_certain:
         raise ValueError(
-            f"The class {encoding.classes[encoding.present].tolist()[0]!r} has all of the weight, so that its "
+            f"The class {encoding.present_classes.tolist()[0]!r} has all of the weight, so that its "
             "probability is 1 and nothing was estimated: y and the weights must have two or more classes."
         )
     seen, present = estimator.classes_.tolist(), encoding.classes.tolist()
     if seen == present and len(seen) > 2:
         seen = estimator.classes_[np.isfinite(estimator.intercept_)].tolist()
-        present = encoding.classes[encoding.present].tolist()
+        present = encoding.present_classes.tolist()
     if seen != present:
         raise ValueError(f"y must have the classes of the fit, {_listed(seen)}; got {_listed(present)}.")
 
@@ -588,64 +552,59 @@ def score_sum(samples: LocalSamples, within: slice, theta: Float64Array, columns
     return total
 
 
-def _residual(block: Block, parameters: tuple[FloatArray, FloatArray]) -> FloatArray:
+def _residual(block: Block, parameters: Parameters) -> FloatArray:
     """softmax(z_i) - y_i, class-major, to its last digits."""
     logits = block.raw_prediction(*parameters)
     losses_in_place(logits, block.class_major_target())
     return logits
 
 
-def _scores(
-    block: Block,
-    parameters: tuple[FloatArray, FloatArray],
-    columns: ColumnStats,
-    basis: Float64Array,
-    fit_intercept: bool,
-) -> Float64Array:
-    """The gradient of each row's weighted loss, in the basis Q, with a row for each."""
-    reduced = (basis.T @ _residual(block, parameters) * block.weights()).T
-    standardized = columns.standardized(block, fit_intercept)
-    return (reduced[:, :, None] * standardized[:, None, :]).reshape(len(reduced), -1)
+@dataclass(frozen=True, eq=False)
+class _Scores:
+    """The gradients of the rows' weighted losses, in the basis Q."""
+
+    theta: Float64Array
+    columns: ColumnStats
+    basis: Float64Array
+
+    def of(self, samples: LocalSamples, block: Block) -> Float64Array:
+        """Those of a block, with a row for each."""
+        reduced = (self.basis.T @ _residual(block, samples.parameters(self.theta)) * block.weights()).T
+        standardized = self.columns.standardized(block, samples.fit_intercept)
+        return (reduced[:, :, None] * standardized[:, None, :]).reshape(len(reduced), -1)
 
 
-def _meat(
-    samples: LocalSamples, within: slice, theta: Float64Array, columns: ColumnStats, basis: Float64Array
-) -> Float64Array:
+def _meat(samples: LocalSamples, within: slice, scores: _Scores) -> Float64Array:
     """The sum of the outer products of the rows' scores."""
-    parameters, size = samples.parameters(theta), basis.shape[1] * samples.n_columns
+    size = scores.basis.shape[1] * samples.n_columns
     total = np.zeros((size, size))
     for block in samples.blocks(size, within):
-        scores = _scores(block, parameters, columns, basis, samples.fit_intercept)
-        total += scores.T @ scores
+        rows = scores.of(samples, block)
+        total += rows.T @ rows
     return total
 
 
 def _cluster_sums(
-    samples: LocalSamples,
-    within: slice,
-    theta: Float64Array,
-    columns: ColumnStats,
-    basis: Float64Array,
-    codes: NDArray[np.intp],
-    first: int,
-    count: int,
+    samples: LocalSamples, within: slice, scores: _Scores, codes: NDArray[np.intp], first: int, count: int
 ) -> Float64Array:
     """The sums of the scores over the rows of each of `count` clusters from `first` on."""
-    parameters, size = samples.parameters(theta), basis.shape[1] * samples.n_columns
+    size = scores.basis.shape[1] * samples.n_columns
     total = np.zeros((count, size))
     for block in samples.blocks(size, within):
         own = codes[samples.row_offset + block.index.start : samples.row_offset + block.index.stop]
         inside = np.flatnonzero((own >= first) & (own < first + count))
         if len(inside):
-            scores = _scores(block, parameters, columns, basis, samples.fit_intercept)[inside]
             found, place = np.unique(own[inside], return_inverse=True)
             members = sparse.csr_array((np.ones(len(place)), (place.reshape(-1), np.arange(len(place)))))
-            total[found - first] += members @ scores
+            total[found - first] += members @ scores.of(samples, block)[inside]
     return total
 
 
 def _counts(samples: LocalSamples, within: slice) -> list[NDArray[np.bool_]]:
-    """Which rows have weight."""
-    if samples.sample_weight is None:
-        return [np.ones(within.stop - within.start, dtype=bool)]
-    return [samples.sample_weight[within] > 0]
+    """Which rows have weight, block by block."""
+    return [block.weights() > 0 for block in samples.blocks(1, within)]
+
+
+def _centred(table: Float64Array) -> Float64Array:
+    """Parameters with a sum of 0 over the classes; a single logit has none to choose."""
+    return table - table.mean(axis=0) if len(table) > 1 else table

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from skmax._arrays import to_numpy
 from skmax._base import MatrixLike
 from skmax._samples import Float64Array
 from skmax.inference._covariance import in_user_columns
@@ -227,7 +228,7 @@ def wald_test(
     with fitted(model, X, y, sample_weight, offset) as fit:
         _check_no_penalty(fit)
         table = _contrasts(fit, features, contrast)
-        expected = np.asarray(value, dtype=np.float64)
+        expected = np.asarray(to_numpy(value, "value"), dtype=np.float64)
         if expected.shape not in ((), (len(table),)):
             raise ValueError(f"value must be a number, or one for each of {len(table)} contrasts; got {value!r}.")
         # The contrast of parameters in the user's columns, as one of those in the basis Q.
@@ -370,7 +371,7 @@ def _contrasts(fit: Fitted, features: Any, contrast: ArrayLike | None) -> Float6
             "Either features or contrast must be given: the features whose effect is tested, or contrasts."
         )
     if contrast is not None:
-        table = np.asarray(contrast, dtype=np.float64)
+        table = np.asarray(to_numpy(contrast, "contrast"), dtype=np.float64)
         table = table[None] if table.ndim == 2 else table
         if table.shape[1:] != shape or not len(table) or not np.isfinite(table).all():
             raise ValueError(

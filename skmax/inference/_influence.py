@@ -1,9 +1,8 @@
 """What each row does to the fit and to a test loss: by a Newton step for each row, and a fit for a few of them."""
 
-import dataclasses
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,18 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 from sklearn.utils.validation import check_consistent_length
 
+from skmax._arrays import to_numpy
 from skmax._base import MatrixLike
-from skmax._columns import ColumnStats
 from skmax._hessian.measure import measure
 from skmax._hessian.whole import WholeHessian
-from skmax._leave_one_out import logit_covariances, rows_without
+from skmax._leave_one_out import AllRows, logit_covariances, losses_and_probabilities
 from skmax._objective import Objective, logit_spread
 from skmax._preconditioner import choose_preconditioner
-from skmax._samples import Block, Float64Array, LocalSamples
-from skmax._softmax import FloatArray, normalize_in_place
+from skmax._samples import Float64Array, LocalSamples
+from skmax._softmax import FloatArray, of_all_classes
 from skmax._solver import minimize
 from skmax._target import Part, all_labels, class_totals
-from skmax.inference._fitted import Fitted, fitted, last_step, score_sum
+from skmax.inference._fitted import Fitted, fitted, score_sum
 
 # A row without which its own logits differ by more than this is fitted again, as its Newton step is too short: on
 # twenty problems of nearly separable, unscaled or rare classes, that took the correlation with fits without each row
@@ -125,8 +124,8 @@ def leave_one_out(
     """
     with fitted(model, X, y, sample_weight, offset, errors=False) as fit:
         decay = _decay_gradient(fit)
-        parts = _sum_over_rows(fit, _diagnostics, decay)
-        shift, leverage, distance, probability, loss = (np.concatenate(part) for part in zip(*parts, strict=True))
+        own = float(np.vdot(decay, fit.inverse_product(decay)) / fit.objective.samples.weight_sum)
+        shift, leverage, distance, probability, loss = _sum_over_rows(fit, _diagnostics, decay, own)
         distance, refitted = distance * fit.unit, np.zeros(len(loss), dtype=bool)
         for row, theta in _refits(fit, shift):
             refitted[row] = True
@@ -136,7 +135,10 @@ def leave_one_out(
                 fit.weight_sum * np.square(linalg.solve_triangular(fit.root, reduced, trans="T", lower=True)).sum()
             )
             block = fit.objective.samples.rows(slice(row, row + 1))
-            probability[row], loss[row] = _predicted(block, fit.objective.split(theta))
+            [loss[row]], own_probability = losses_and_probabilities(
+                block, block.raw_prediction(*fit.objective.split(theta))
+            )
+            probability[row] = of_all_classes(own_probability)[:, 0]
         probability = fit.for_all_classes(probability)
         return LeaveOneOut(leverage, distance / fit.effective_df, probability, loss, refitted)
 
@@ -193,7 +195,7 @@ def influence_on(
     ((75,), True)
     """
     with fitted(model, X, y, sample_weight, offset, errors=False) as fit:
-        test = _test_objective(fit, model, X_test, y_test, offset_test)
+        test = _test_objective(fit, X_test, y_test, offset_test)
         gradient = test.samples.sum(score_sum, fit.theta, fit.columns, cost=test.cost) / test.samples.weight_sum
         hessian, size = measure(test, fit.columns, fit.theta), fit.theta.size
         inverse = fit.inverse().reshape(size, size) * fit.unit  # that of the samples' own weights
@@ -203,8 +205,7 @@ def influence_on(
         decay_curved = (curved @ decay.ravel()).reshape(decay.shape)
         constants = np.array([np.vdot(along, decay), np.vdot(decay_curved, decay)])
         shape = (*decay.shape, *decay.shape)
-        parts = _sum_over_rows(fit, _changes, decay, along, curved.reshape(shape), decay_curved, constants)
-        shift, change = (np.concatenate(part) for part in zip(*parts, strict=True))
+        shift, change = _sum_over_rows(fit, _changes, decay, along, curved.reshape(shape), decay_curved, constants)
         before = test.value(fit.theta)
         for row, theta in _refits(fit, shift):
             change[row] = test.value(theta) - before
@@ -216,8 +217,8 @@ def _refits(fit: Fitted, shift: Float64Array) -> Iterator[tuple[int, Float64Arra
 
     `shift` holds the largest change of a difference of two logits of each row by its own step.
     """
-    objective, samples = fit.objective, fit.objective.samples
-    if not isinstance(samples, LocalSamples):
+    objective, samples = fit.objective, fit.objective.samples.in_memory()
+    if samples is None:
         return
     size = fit.theta.size
     most = min(_MOST_REFITS, int(_REFIT_OPERATIONS / (2 * size**2 * (samples.n_samples + size))))
@@ -249,15 +250,6 @@ def _refits(fit: Fitted, shift: Float64Array) -> Iterator[tuple[int, Float64Arra
             yield int(row), solution.theta
 
 
-def _predicted(block: Block, parameters: tuple[Float64Array, Float64Array]) -> tuple[FloatArray, float]:
-    """The probabilities of the row of a block of one row, and its loss."""
-    logits = block.raw_prediction(*parameters)
-    own = float((block.distribution() * logits).sum())
-    loss = float(normalize_in_place(logits)[0]) - own
-    probability = logits[:, 0]
-    return (np.r_[1 - probability, probability] if len(probability) == 1 else probability), loss
-
-
 def _decay_gradient(fit: Fitted) -> Float64Array:
     """Q'(W) in standardized columns, or 0 where the weight decay is 1/S."""
     follows = isinstance(getattr(fit.estimator, "weight_decay", None), str)
@@ -266,50 +258,35 @@ def _decay_gradient(fit: Fitted) -> Float64Array:
 
 
 def _sum_over_rows(fit: Fitted, kernel: Any, decay: Float64Array, *args: Any) -> list[Any]:
-    """The results of a kernel for rows without themselves, in the order of the rows."""
-    inverse = fit.inverse() * fit.unit  # that of the samples' own weights
+    """The tables that a kernel computes for rows without themselves, in the order of the rows."""
     inverse_decay = fit.columns.step(fit.inverse_product(decay), fit.objective.fit_intercept).ravel()
-    own = np.vdot(decay, fit.inverse_product(decay)) / fit.objective.samples.weight_sum
+    # `unit` makes the inverse that of the samples' own weights.
+    all_rows = AllRows(fit.theta, fit.columns, fit.inverse() * fit.unit, inverse_decay)
     cost = fit.objective.cost + 2 * fit.theta.size**2
-    return fit.objective.samples.sum(
-        kernel, fit.theta, fit.columns, inverse, inverse_decay, float(own), *args, cost=cost
-    )
+    parts = fit.objective.samples.sum(kernel, all_rows, *args, cost=cost)
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
-def _diagnostics(
-    samples: LocalSamples,
-    within: slice,
-    theta: Float64Array,
-    columns: ColumnStats,
-    inverse: Float64Array,
-    inverse_decay: Float64Array,
-    own: float,
-) -> list[tuple[FloatArray, ...]]:
+def _diagnostics(samples: LocalSamples, within: slice, all_rows: AllRows, own: float) -> list[tuple[FloatArray, ...]]:
     """The `shift` of `_refits`, leverage, d^T (S H) d, probabilities and loss, block by block.
 
     `own` is w^T (S H)^-1 w, with w = Q'(W).
     """
     results: list[tuple[FloatArray, ...]] = []
-    for rows in rows_without(samples, within, theta, columns, inverse, inverse_decay):
+    for rows in all_rows.without_each(samples, within):
         weight, pull = rows.block.weights(), rows.pull()
         leverage = weight * np.einsum("ikl,ilk->i", rows.spread, rows.curvature)
         distance = np.einsum("ik,ikl,il->i", pull, rows.spread, pull)
         distance += 2 * weight * np.einsum("ik,ik->i", rows.along_decay, pull) + weight**2 * own
         loss, probability = rows.losses()
-        if len(probability) < samples.n_classes:
-            probability = np.vstack([1 - probability, probability])
-        results.append((logit_spread(rows.shift.T), leverage, distance, probability.T, loss))
+        results.append((logit_spread(rows.shift.T), leverage, distance, of_all_classes(probability).T, loss))
     return results
 
 
 def _changes(
     samples: LocalSamples,
     within: slice,
-    theta: Float64Array,
-    columns: ColumnStats,
-    inverse: Float64Array,
-    inverse_decay: Float64Array,
-    own: float,
+    all_rows: AllRows,
     along: Float64Array,
     curved: Float64Array,
     decay_curved: Float64Array,
@@ -321,7 +298,7 @@ def _changes(
     times w, and the `constants` are <along, w> and <decay_curved, w>.
     """
     results = []
-    for rows in rows_without(samples, within, theta, columns, inverse, inverse_decay):
+    for rows in all_rows.without_each(samples, within):
         weight, pull = rows.block.weights(), rows.pull()
         first = np.einsum("ik,ik->i", rows.standardized @ along.T, pull) + weight * constants[0]
         second = np.einsum("ik,ikl,il->i", pull, logit_covariances(rows.standardized, curved), pull)
@@ -331,17 +308,14 @@ def _changes(
     return results
 
 
-def _test_objective(
-    fit: Fitted, model: Any, X_test: MatrixLike, y_test: ArrayLike, offset_test: ArrayLike | None
-) -> Objective:
+def _test_objective(fit: Fitted, X_test: MatrixLike, y_test: ArrayLike, offset_test: ArrayLike | None) -> Objective:
     """The mean loss on test data, in the columns of the fit."""
-    _, [X], _ = last_step(model, X_test)
-    encoding = fit.encoding
-    X, offset = fit.rows(X, offset_test)
-    part = Part.of(np.asarray(y_test))
+    encoding, X = fit.encoding, fit.rows(X_test)
+    offset = fit.known_offset(offset_test, X.shape[0])
+    part = Part.of(np.asarray(to_numpy(y_test, "y_test")))
     all_labels([(part.labels, part.n_columns)], encoding.classes)
     check_consistent_length(X, part.values)
-    target = dataclasses.replace(encoding, factor=None).apply(part, None)
+    target = replace(encoding, factor=None).apply(part, None)
     if not encoding.present.all():
         labels = encoding.classes[~encoding.present]
         found = part.labels if part.labels is not None else encoding.classes

@@ -14,7 +14,7 @@ from scipy import special
 from skmax._base import MatrixLike
 from skmax._leave_one_out import logit_covariances
 from skmax._samples import Float64Array, LocalSamples
-from skmax.inference._fitted import Fitted, Kind, fitted, last_step
+from skmax.inference._fitted import Fitted, Kind, fitted
 from skmax.inference._tables import quantile
 
 
@@ -98,7 +98,7 @@ def predict_proba_interval(
     with fitted(model, X, y, sample_weight, offset) as fit:
         fit.check_intervals(kind)
         covariance = fit.covariance(kind, groups)
-        parts = _by_blocks(fit, model, X_new, offset_new, covariance, _log_odds_and_errors)
+        parts = _by_blocks(fit, X_new, offset_new, covariance, _log_odds_and_errors)
         log_odds, error = parts[..., 0], parts[..., 1]
         probability = special.expit(log_odds)
         ends = [special.expit(log_odds + sign * reach * error) for sign in (-1, 1)]
@@ -172,22 +172,16 @@ def posterior_predict_proba(
     ([[0.0, 0.0, 1.0]], [[0.0, 0.033, 0.967]])
     """
     with fitted(model, X, y, sample_weight, offset) as fit:
-        probability = _by_blocks(fit, model, X_new, offset_new, fit.covariance(), _averaged)
+        probability = _by_blocks(fit, X_new, offset_new, fit.covariance(), _averaged)
         return fit.for_all_classes(probability / probability.sum(axis=1, keepdims=True))
 
 
 def _by_blocks(
-    fit: Fitted,
-    model: Any,
-    X_new: MatrixLike,
-    offset_new: ArrayLike | None,
-    covariance: Float64Array,
-    function: Any,
+    fit: Fitted, X_new: MatrixLike, offset_new: ArrayLike | None, covariance: Float64Array, function: Any
 ) -> Float64Array:
     """`function(logits, covariances of the logits)` of new rows, with columns for the classes with weight."""
-    _, [X], _ = last_step(model, X_new)
-    cost = fit.objective.cost + fit.theta.size**2
-    new = fit.new_samples(*fit.rows(X, offset_new))
+    X, cost = fit.rows(X_new), fit.objective.cost + fit.theta.size**2
+    new = fit.new_samples(X, fit.known_offset(offset_new, X.shape[0]))
     return np.concatenate(new.sum(_predictions, fit.theta, fit.columns, covariance, function, cost=cost))
 
 

@@ -63,11 +63,8 @@ def table(index: Mapping[str, Any], columns: Mapping[str, NDArray]) -> Table:
         import pandas as pd
     except ImportError:
         parts = {name: _as_text_or_numbers(values) for name, values in {**index, **columns}.items()}
-        dtype = [(name, values.dtype) for name, values in parts.items()]
-        rows = np.empty(len(next(iter(parts.values()))), dtype=dtype)
-        for name, values in parts.items():
-            rows[name] = values
-        return rows
+        dtype = np.dtype([(name, values.dtype) for name, values in parts.items()])
+        return np.rec.fromarrays(list(parts.values()), dtype=dtype).view(dtype, np.ndarray)
     return pd.DataFrame(dict(columns), index=pd.MultiIndex.from_arrays(list(index.values()), names=list(index)))
 
 
