@@ -69,6 +69,16 @@ class Device:
             array = array.astype(np.float32)
         return self.xp.asarray(array, dtype=dtype, device=self.device)
 
+    def cholesky(self, matrix: NDArray) -> NDArray | None:
+        """The lower Cholesky factor of a NumPy array, computed on the device; None if it is not positive definite."""
+        try:
+            factor = as_numpy(self.xp.linalg.cholesky(self.put(matrix)))
+        except Exception as error:
+            if "LinAlg" not in type(error).__name__:  # each library has an error of its own
+                raise
+            return None
+        return factor if np.isfinite(factor).all() else None  # CuPy has no error
+
     def take(self, array: Any, index: NDArray[np.intp]) -> Any:
         """The rows of `array` at `index`, a NumPy array."""
         return self.xp.take(array, self.put(index, np.int64), axis=0)
@@ -92,6 +102,11 @@ class DeviceMatrix:
     @classmethod
     def of(cls, where: Device, matrix: NDArray) -> Self:
         return cls(where, where.put(matrix))
+
+    @classmethod
+    def inverse_of(cls, where: Device, triangle: NDArray) -> Self:
+        """The inverse of a lower `triangle`."""
+        return cls(where, where.xp.tril(where.xp.linalg.inv(where.put(triangle))))
 
     def times(self, table: NDArray) -> NDArray:
         """`table` times the matrix."""

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
+from skmax._arrays import DeviceMatrix, as_numpy
 from skmax._columns import ColumnStats, accurate_product
 from skmax._penalty import NO_PENALTY, Penalty
-from skmax._samples import Float64Array, Samples
+from skmax._samples import DeviceSamples, Float64Array, LocalSamples, Samples
 from skmax._softmax import FloatArray, Parameters
 
 # The distance of a column's mean from zero, in units of its spread, beyond which products lose digits, by dtype of X.
@@ -74,6 +75,33 @@ class Basis:
 
 
 @dataclass(frozen=True)
+class DeviceBasis:
+    """Orthonormal columns, of shape (n_features, n_columns), as a matrix on a device."""
+
+    columns: DeviceMatrix
+
+    @classmethod
+    def of(
+        cls, samples: DeviceSamples, mean: Float64Array, scale: Float64Array | None
+    ) -> "tuple[DeviceBasis, FloatArray]":
+        """The Q and R of the rows less the mean, divided by the scale, as columns."""
+        xp, where = samples.xp, samples.where
+        deviation = xp.astype(samples.X, samples.sum_dtype) - where.put(mean)
+        if scale is not None:
+            deviation = deviation / where.put(scale)
+        basis, triangle = xp.linalg.qr(deviation.T)
+        return cls(DeviceMatrix(where, basis)), as_numpy(triangle).copy()
+
+    def inward(self, coef: Float64Array) -> Float64Array:
+        """`coef` times the basis."""
+        return self.columns.times(coef)
+
+    def outward(self, coef: Float64Array) -> Float64Array:
+        """`coef` times the transposed basis."""
+        return self.columns.times_transposed(coef)
+
+
+@dataclass(frozen=True)
 class Coordinates:
     """The change from the user's columns to those of the fit; None means no change.
 
@@ -86,7 +114,7 @@ class Coordinates:
     """
 
     origin: Float64Array | None = None
-    basis: Basis | None = None
+    basis: Basis | DeviceBasis | None = None
     scale: Float64Array | None = None
     aside: Float64Array | None = None
 
@@ -127,6 +155,24 @@ class Coordinates:
         return coef, (intercept if self.origin is None else intercept - accurate_product(coef, self.origin))
 
 
+def _basis_of(
+    samples: Samples, mean: Float64Array, scale: Float64Array | None
+) -> tuple[DeviceSamples | LocalSamples, Basis | DeviceBasis, FloatArray] | None:
+    """The samples in which X may be replaced, and the Q and R of its rows less the mean, divided by the scale.
+
+    None if the rows are remote.
+    """
+    if isinstance(samples, DeviceSamples) and samples.where.has_float64:
+        return samples, *DeviceBasis.of(samples, mean, scale)
+    dense = samples.in_memory()
+    if dense is None:
+        return None
+    deviation = dense.X - mean
+    if scale is not None:
+        deviation /= scale
+    return dense, *Basis.of(deviation.T)
+
+
 def work_coordinates(
     samples: Samples, *, centred: bool, penalty: Penalty = NO_PENALTY, rotate: bool = True
 ) -> tuple[Coordinates, Samples, ColumnStats, Penalty]:
@@ -140,14 +186,11 @@ def work_coordinates(
     scale = None if penalty.factor is None else np.sqrt(penalty.factor)
     # Each column has its own factor, which its scale takes in.
     can_turn = rotate and (scale is None or (scale.ndim == 1 and bool(scale.all())))
-    dense = samples.in_memory() if few_rows and can_turn and not samples.is_sparse else None
-    if dense is not None:
+    found = _basis_of(samples, columns.mean, scale) if few_rows and can_turn and not samples.is_sparse else None
+    if found is not None:
         # One QR factorisation of X^T, for an X of n_samples x n_samples.
         origin = columns.mean if centred else None
-        deviation = dense.X - columns.mean
-        if scale is not None:
-            deviation /= scale
-        basis, triangle = Basis.of(deviation.T)
+        dense, basis, triangle = found
         # Rounding errors in directions without any row must not be scaled to unit spread.
         length = np.linalg.norm(triangle, axis=1)
         triangle[length <= 10 * len(triangle) * np.finfo(np.float64).eps * length.max(initial=0)] = 0

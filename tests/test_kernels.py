@@ -12,10 +12,13 @@ import pytest
 from problems import strict_device
 
 from skmax import _kernels, _objective  # noqa: F401, the former declares the twins
+from skmax._arrays import Device
 from skmax._certificate import bound
 from skmax._columns import ColumnStats, _moments
+from skmax._coordinates import work_coordinates
 from skmax._hessian import measure
 from skmax._objective import Objective
+from skmax._penalty import Penalty
 from skmax._preconditioner import low_rank, sampling, shared
 from skmax._preconditioner.block import BlockPreconditioner
 from skmax._preconditioner.diagonal import DiagonalPreconditioner
@@ -345,3 +348,28 @@ def test_a_preconditioner_measured_on_a_device_is_that_of_numpy(monkeypatch, pla
     eps = 10 * precision_of(data.remote)
     assert_equal_tables(ours.forward(v), theirs.forward(v), eps)
     assert_equal_tables(ours.backward(gradient), theirs.backward(gradient), eps)
+
+
+@pytest.mark.parametrize("place", ["device1", "torch"])
+def test_fewer_rows_than_columns_are_factorised_on_the_device(monkeypatch, place):
+    data = data_of(Kind(n_features=60, weighted=True, origin=False), place)
+    monkeypatch.setattr(DeviceSamples, "in_memory", None)  # no copy in this process
+    how = {"centred": True, "penalty": Penalty.of(np.linspace(1, 2, 60), None)}
+    (ours, remote, _, _), (theirs, local, _, _) = (work_coordinates(part, **how) for part in (data.remote, data.local))
+    assert isinstance(remote, DeviceSamples)
+    assert remote.n_features == local.n_features == N_ROWS
+    # Each column of a basis may have either sign: the products of rows and those of coefficients do not depend on it.
+    ours_X, theirs_X = device.as_numpy(remote.X), local.X
+    np.testing.assert_allclose(ours_X @ ours_X.T, theirs_X @ theirs_X.T, rtol=1e-10, atol=1e-10)
+    # The part of the coefficients in the basis, one of whose directions no row has, gives all rows the same logits.
+    coef, rows = np.random.default_rng(3).normal(size=(3, 60)), data.local.X - ours.origin
+    for part in (ours, theirs):
+        inside = part.basis.outward(part.coef_inward(coef)) / part.scale
+        assert_equal_tables(inside @ rows.T, coef @ rows.T, np.finfo(float).eps)
+
+
+@pytest.mark.parametrize("place", ["device1", "torch"])
+def test_a_matrix_without_a_cholesky_factor_is_said_to_have_none(place):
+    where = Device.holding(on_device(place, np.eye(2), "float64"))
+    np.testing.assert_allclose(where.cholesky(np.array([[4.0, 2.0], [2.0, 2.0]])), [[2, 0], [1, 1]], rtol=1e-15)
+    assert where.cholesky(np.array([[1.0, 2.0], [2.0, 1.0]])) is None

@@ -6,6 +6,7 @@ from typing import ClassVar, Self, TypeAlias
 import numpy as np
 from scipy import linalg
 
+from skmax._arrays import Device
 from skmax._change_of_variables import ChangeOfVariables
 from skmax._columns import ColumnStats, Triangle
 from skmax._hessian.measure import measure, measure_root
@@ -179,8 +180,11 @@ class FactoredHessian(ChangeOfVariables):
         return linalg.blas.dtrsv(self.factor, self.inverse_root * gradient, lower=1)
 
 
-def factorise(curvature: Float64Array, penalty: Float64Array) -> Factor:
-    """(r, L, jitter) with curvature + diag(penalty) + jitter diag(1/r^2) = diag(1/r) L L^T diag(1/r)."""
+def factorise(curvature: Float64Array, penalty: Float64Array, device: Device | None = None) -> Factor:
+    """(r, L, jitter) with curvature + diag(penalty) + jitter diag(1/r^2) = diag(1/r) L L^T diag(1/r).
+
+    L is computed on the `device`, if there is one.
+    """
     diagonal = curvature.diagonal() + penalty
     # Nothing depends on a parameter without any curvature, so its curvature is arbitrary.
     diagonal[diagonal == 0] = 1
@@ -193,6 +197,12 @@ def factorise(curvature: Float64Array, penalty: Float64Array) -> Factor:
         hessian = curvature * inverse_root
         hessian *= inverse_root[:, None]
         np.fill_diagonal(hessian, diagonal + jitter)
+        if device is not None:
+            factor = device.cholesky(hessian)
+            if factor is not None:
+                return inverse_root, factor, jitter
+            jitter *= 100
+            continue
         # In place, and in the order that LAPACK wants: with 600 columns, copies take as long as the factorisation, and
         # with a few columns, the checks of `linalg.cholesky` do.
         factor, info = linalg.lapack.dpotrf(hessian.T, lower=1, overwrite_a=1)

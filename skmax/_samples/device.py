@@ -167,6 +167,12 @@ class DeviceSamples(Samples):
     def with_origin(self, origin: Float64Array) -> Self:
         return replace(self, origin=origin)
 
+    def with_X(self, X: NDArray) -> Self:
+        """The same targets and weights with a NumPy array in place of X, on the same device."""
+        n_samples, n_features = X.shape
+        dtype = np.dtype(X.dtype)
+        return replace(self, X=self.where.put(X), n_samples=n_samples, n_features=n_features, dtype=dtype, origin=None)
+
     def in_float64(self) -> Self:
         return self if self.dtype == np.float64 else replace(self, dtype=np.dtype(np.float64))
 
