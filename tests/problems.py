@@ -42,3 +42,8 @@ def strict_device(name):
         return Device(strict, strict.Device(name))
     except ValueError:
         pytest.skip("a device that this version of array-api-strict does not have")
+
+
+def torch_device(torch):
+    """The first GPU that PyTorch finds, or else the CPU, which then stands for a device."""
+    return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")

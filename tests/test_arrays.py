@@ -2,7 +2,7 @@
 
 array-api-strict stands for devices, as its arrays on "device1" cannot be converted to NumPy without being asked to; its
 device "no_float64" computes in float32 alone, as Apple's do. PyTorch's arrays on the CPU are used as NumPy arrays are,
-and once more as if they were on a device.
+and once more as if they were on a device: on a GPU, if PyTorch finds one.
 """
 
 import copy
@@ -18,7 +18,7 @@ import joblib
 import numpy as np
 import pytest
 import sklearn
-from problems import strict_device
+from problems import strict_device, torch_device
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -80,6 +80,7 @@ def place_of(name, monkeypatch):
         if name == "torch device":
             for module in ("_arrays", "_base"):
                 monkeypatch.setattr(f"skmax.{module}.is_in_memory", lambda array: False)
+            return Place(name, torch, torch_device(torch))
         return Place(name, torch, torch.device("cpu"))
     where = strict_device("CPU_DEVICE" if name == "strict" else name)
     return Place(name, where.xp, where.device)

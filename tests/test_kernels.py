@@ -1,15 +1,15 @@
 """The twins of kernels on a device: each equals its kernel for NumPy, in every library and for all kinds of samples.
 
 array-api-strict stands for devices: its arrays on "device1" cannot be converted to NumPy without being asked to, and
-its device "no_float64" computes in float32 alone, as Apple's do. PyTorch's arrays on the CPU are passed to
-`DeviceSamples` here, although a fit would use them as NumPy arrays.
+its device "no_float64" computes in float32 alone, as Apple's do. PyTorch's arrays are on a GPU if there is one; on the
+CPU they are passed to `DeviceSamples` here, although a fit would use them as NumPy arrays.
 """
 
 import dataclasses
 
 import numpy as np
 import pytest
-from problems import strict_device
+from problems import strict_device, torch_device
 
 from skmax import _kernels, _objective  # noqa: F401, the former declares the twins
 from skmax._arrays import Device
@@ -88,7 +88,7 @@ def on_device(place, array, dtype):
     """A NumPy array as an array of `dtype` at one of `PLACES`."""
     if place == "torch":
         torch = pytest.importorskip("torch")
-        return torch.asarray(array).to(getattr(torch, dtype))
+        return torch.asarray(array).to(torch_device(torch), getattr(torch, dtype))
     return strict_device(place).xp.asarray(array.astype(dtype), device=strict_device(place).device)
 
 
