@@ -39,7 +39,7 @@ class Device:
     @classmethod
     def of(cls, array: Any) -> Self | None:
         """Where `array` is, if scikit-learn's configuration dispatches on it; None if it is used as a NumPy array."""
-        if not (get_config()["array_api_dispatch"] and _sklearn.HAS_ARRAY_API and is_foreign(array)):
+        if not (get_config()["array_api_dispatch"] and is_foreign(array)):
             return None
         xp, _, device = _sklearn.get_namespace_and_device(array)
         return cls(xp, device)
@@ -98,10 +98,6 @@ class DeviceMatrix:
 
     where: Device
     matrix: Any
-
-    @classmethod
-    def of(cls, where: Device, matrix: NDArray) -> Self:
-        return cls(where, where.put(matrix))
 
     @classmethod
     def inverse_of(cls, where: Device, triangle: NDArray) -> Self:

@@ -40,10 +40,10 @@ class _Sum:
 class _RowSum:
     """sum_i s_i factor_i (x_i, 1)^T over the rows of blocks, class-major, as `Block.add_weighted_rows` computes it."""
 
-    def __init__(self, samples: DeviceSamples, n_logits: int | None = None) -> None:
-        n_logits = samples.n_logits if n_logits is None else n_logits
+    def __init__(self, samples: DeviceSamples) -> None:
         self._samples = samples
-        self._coef, self._intercept = _Sum(samples, n_logits, samples.n_features), _Sum(samples, n_logits)
+        self._coef = _Sum(samples, samples.n_logits, samples.n_features)
+        self._intercept = _Sum(samples, samples.n_logits)
 
     def add(self, block: DeviceBlock, factor: Any) -> None:
         factor = _weighted(self._samples, block, factor)
@@ -281,17 +281,12 @@ class _Standardized:
         self._mean, self._scale = samples.put(columns.mean, np.float64), samples.put(columns.scale, np.float64)
         self._turn = None if columns.turn is None else samples.put(columns.turn, np.float64)
 
-    def features(self, block: DeviceBlock) -> Any:
-        """The standardized columns without the ones."""
-        x = self._samples.xp.astype(block.x, self._samples.sum_dtype, copy=False)
-        inner = (x - self._mean) / self._scale
-        return inner if self._turn is None else inner @ self._turn
-
     def rows(self, block: DeviceBlock) -> Any:
-        inner = self.features(block)
-        if not self._samples.fit_intercept:
-            return inner
-        return self._samples.xp.concat([inner, self._samples.xp.ones_like(inner[:, :1])], axis=1)
+        xp = self._samples.xp
+        inner = (xp.astype(block.x, self._samples.sum_dtype, copy=False) - self._mean) / self._scale
+        if self._turn is not None:
+            inner = inner @ self._turn
+        return xp.concat([inner, xp.ones_like(inner[:, :1])], axis=1) if self._samples.fit_intercept else inner
 
 
 def _weighted_curvature(samples: DeviceSamples, parameters: tuple[Any, Any], block: DeviceBlock) -> Any:

@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,8 +99,6 @@ class DeviceSamples(Samples):
     sample_weight: Float64Array | None
     offset: Any = None
     origin: Float64Array | None = None
-
-    row_offset: ClassVar[int] = 0
 
     @classmethod
     def of(
