@@ -115,7 +115,8 @@ class SoftmaxRegression(BaseSoftmaxRegression):
 
     With ``weight_decay=0``, linearly dependent columns get the coefficients of minimum norm, which are the limit as the
     weight decay goes to zero, and constant columns get coefficients of zero. If the minimum is at infinity, a warning
-    says so.
+    says so. Columns that depend on one another up to the rounding of the dtype of `X` count as dependent, and the gap
+    is that of the columns that are left.
 
     With three or more classes, adding one vector to the coefficients of all classes changes no probability, and the
     penalty determines that vector: at the minimum, ``(penalty_factor * (coef_ - prior_mean)).sum(axis=0)`` is zero for
